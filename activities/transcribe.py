@@ -1,0 +1,43 @@
+"""The transcribe stage as an activity."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.services import Services
+from activities.stage_shell import run_stage_activity
+from stope import names
+from stope.models.checkpoint import TranscribeCheckpoint
+from stope.models.job import Job
+from stope.models.messages import StageDone, StageRequest
+from stope.stage import StageOutcome, StageRun
+
+
+class TranscribeActivities:
+    """Speech work: one process does one recording at a time, its chunks in parallel."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    @activity.defn(name=names.TRANSCRIBE_AUDIO)
+    async def transcribe_audio(self, request: StageRequest) -> StageDone:
+        """A recording becomes a stored transcript."""
+        return await run_stage_activity(self._services, request, _checkpoint, self._stage)
+
+    async def _stage(self, run: StageRun[TranscribeCheckpoint]) -> StageOutcome:
+        # Imported here: a worker without the speech queue never loads these libraries.
+        from stope.speech.stage import transcribe
+
+        services = self._services
+        return await transcribe(
+            run,
+            units=services.units,
+            artifacts=services.artifacts,
+            load_transcriber=services.engines.transcriber,
+            scratch=services.settings.scratch,
+            text_limit=services.settings.checkpoint_text_limit,
+        )
+
+
+def _checkpoint(job: Job) -> TranscribeCheckpoint:
+    return TranscribeCheckpoint(file_path=job.input.path)

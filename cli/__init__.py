@@ -1,0 +1,1 @@
+"""``stope …``: one file per command or small family, thin over ``client.py``."""

@@ -1,0 +1,230 @@
+"""``stope run``: the whole pipeline, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import (
+    FAILED,
+    INTERRUPTED,
+    WITH_GAPS,
+    command_line,
+    job_json,
+    print_json,
+    settings_with_logging,
+    start,
+    status,
+)
+from cli.progress import progress_view
+from cli.session import working_session
+from cli.summary import print_summary
+from client import JobClient, JobFailedError
+from stope.dev_server import DevServer
+from stope.models.job import Job, JobStatus
+from stope.settings import Settings
+
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH…", help="Recordings, or text transcripts.")
+]
+Llm = Annotated[
+    str | None,
+    typer.Option(
+        "--llm",
+        help="Language model: embedded:NAME, ollama:NAME, openai:NAME or URL#NAME.",
+        show_default=False,
+    ),
+]
+FlagshipLlm = Annotated[
+    str | None,
+    typer.Option("--flagship-llm", help="Another one for the verdicts.", show_default=False),
+]
+Asr = Annotated[
+    str | None,
+    typer.Option(
+        "--asr", help="Speech model: a faster-whisper name or folder.", show_default=False
+    ),
+]
+Language = Annotated[
+    str | None,
+    typer.Option("--language", help="ISO 639-1; detected if left out.", show_default=False),
+]
+MaxWorkers = Annotated[
+    int | None,
+    typer.Option("--max-workers", min=1, help="LLM calls at once.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per job, on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    paths: Paths,
+    llm: Llm = None,
+    flagship_llm: FlagshipLlm = None,
+    asr: Asr = None,
+    language: Language = None,
+    max_workers: MaxWorkers = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do everything anew; read nothing that was kept.")
+    ] = False,
+    as_json: AsJson = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Start the jobs for a running worker, and leave.")
+    ] = False,
+) -> None:
+    """Transcribe recordings, mine their claims, judge them, and write a report.
+
+    A text transcript (.txt, .md, .srt, .vtt, .json) starts at mining. Ctrl-C or a crash loses
+    nothing: the same command goes on where it stood. A finished job answers at once.
+
+    Exit codes: 0 complete, 1 failed, 2 usage, 3 complete with gaps, 130 interrupted.
+    """
+    settings = settings_with_logging()
+    config: dict[str, object] = {
+        "asr_model": asr,
+        "language": language,
+        "miner_model": llm,
+        "flagship_model": flagship_llm or llm,
+    }
+    code = start(_run(settings, paths, config, max_workers, force, as_json, no_wait))
+    if code:
+        raise typer.Exit(code)
+
+
+async def _run(
+    settings: Settings,
+    paths: list[Path],
+    config: dict[str, object],
+    max_workers: int | None,
+    force: bool,
+    as_json: bool,
+    no_wait: bool,
+) -> int:
+    async with JobClient(settings) as client:
+        jobs = [
+            await client.job(await client.create_job("pipeline", path, config)) for path in paths
+        ]
+        open_jobs = [job for job in jobs if force or not job.status.has_result]
+        if no_wait:
+            return await _submit(client, settings, jobs, force, max_workers, as_json)
+        interrupted = False
+        if open_jobs:
+            interrupted = await _work(client, settings, open_jobs, force, max_workers)
+        if interrupted:
+            left = [path for path, job in zip(paths, jobs, strict=True) if job in open_jobs]
+            status(
+                "interrupted; nothing finished is lost. Go on with: "
+                + command_line("run " + " ".join(str(path) for path in left))
+            )
+            return INTERRUPTED
+        codes = [await _finish(client, job.id, as_json) for job in jobs]
+        if not as_json and settings.temporal_address is None:
+            _say_where(settings, jobs)
+        return FAILED if FAILED in codes else max(codes, default=0)
+
+
+async def _submit(
+    client: JobClient,
+    settings: Settings,
+    jobs: list[Job],
+    force: bool,
+    max_workers: int | None,
+    as_json: bool,
+) -> int:
+    if settings.temporal_address is None:
+        await asyncio.to_thread(DevServer(settings).ensure)
+    for job in jobs:
+        started = await client.start_job(
+            job.id, resume_from_checkpoint=not force, max_workers=max_workers
+        )
+        if as_json:
+            print_json(job_json(started))
+        else:
+            typer.echo(started.id)
+    status(
+        f"started; a worker takes them on: {command_line('up')} is one, and "
+        f"{command_line('watch JOB')} shows them"
+    )
+    return 0
+
+
+async def _work(
+    client: JobClient,
+    settings: Settings,
+    jobs: list[Job],
+    force: bool,
+    max_workers: int | None,
+) -> bool:
+    """Start the jobs and wait for them. Returns whether somebody interrupted."""
+    # Imported here: a cached answer does not need the worker's libraries.
+    from worker import stop_on_signals
+
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    async with working_session(settings, stop) as server:
+        if server is not None:
+            status(f"Temporal at {server.address}, Web UI {server.ui_url}")
+        for job in jobs:
+            await client.start_job(
+                job.id, resume_from_checkpoint=not force, max_workers=max_workers
+            )
+        for job in jobs:
+            if stop.is_set():
+                break
+            if len(jobs) > 1:
+                status(f"{job.input.path} ({job.id})")
+            await _watch(client, job.id, stop)
+    return stop.is_set()
+
+
+async def _watch(client: JobClient, job_id: str, stop: asyncio.Event) -> None:
+    async def show() -> None:
+        with progress_view() as progress:
+            async for view in client.watch(job_id):
+                progress.show(view)
+
+    showing = asyncio.create_task(show())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (showing, stopping):
+        task.cancel()
+    for outcome in await asyncio.gather(showing, stopping, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _finish(client: JobClient, job_id: str, as_json: bool) -> int:
+    """Print a finished job's result; returns its exit code."""
+    job = await client.job(job_id)
+    try:
+        await client.result(job_id)
+    except JobFailedError as error:
+        if as_json:
+            print_json(job_json(job, error=str(error)))
+        status(f"stope: {error}")
+        status(f"the progress is kept; go on with: {command_line(f'run {job.input.path}')}")
+        return FAILED
+    document = await client.document(job_id)
+    paths = await client.export(job_id, client.settings.home / "exports" / job_id)
+    if as_json:
+        print_json(job_json(job, exports=[str(path) for path in paths]))
+    else:
+        print_summary(document, paths)
+    return WITH_GAPS if job.status is JobStatus.SUCCEEDED_WITH_GAPS else 0
+
+
+def _say_where(settings: Settings, jobs: list[Job]) -> None:
+    server = DevServer(settings).running()
+    if server is None:
+        status(f"the Web UI is off; {command_line('up')} starts it")
+        return
+    for job in jobs:
+        status(f"  {server.ui_url}/namespaces/default/workflows/{job.id}")
+    status(f"the server stays for the next run; {command_line('down')} ends it")

@@ -1,0 +1,110 @@
+"""The artifact store: large immutable bytes, addressed by their SHA-256.
+
+An object is written to a temporary name and published whole (the store's own ``put`` does that),
+so a reader sees all of it or nothing. Bytes are checked against their digest on every read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlparse
+
+import obstore
+from obstore.exceptions import NotFoundError
+from obstore.store import LocalStore, MemoryStore
+from pydantic import BaseModel, ValidationError
+
+from stope.errors import ArtifactError, UsageError
+from stope.identity import digest_bytes
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class ArtifactStore:
+    """Content-addressed objects behind one URL (``file:///…`` or ``memory://``).
+
+    Raises:
+        UsageError: the URL's scheme is not supported.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = urlparse(url)
+        self.url = url.rstrip("/")
+        self._store: LocalStore | MemoryStore
+        if parsed.scheme == "file":
+            folder = Path(parsed.path)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"The artifact folder {folder} cannot be made ({error.strerror}); set "
+                    "STOPE_ARTIFACTS_URL or STOPE_HOME to a place you can write to."
+                ) from error
+            self._store = LocalStore(folder)
+        elif parsed.scheme == "memory":
+            self._store = MemoryStore()
+        else:
+            raise UsageError(
+                f"STOPE_ARTIFACTS_URL is {url!r}, but only file:///folder and memory:// are "
+                "supported by this version."
+            )
+
+    @staticmethod
+    def _path(digest: str) -> str:
+        return f"sha256/{digest[:2]}/{digest}"
+
+    def uri(self, digest: str) -> str:
+        """Where an object lives, for people and for ``transcript_path``."""
+        return f"{self.url}/{self._path(digest)}"
+
+    async def put(self, data: bytes) -> str:
+        """Store bytes and return their digest. Storing the same bytes again changes nothing."""
+        digest = digest_bytes(data)
+        try:
+            await obstore.put_async(self._store, self._path(digest), data)
+        except OSError as error:
+            raise ArtifactError(
+                f"An artifact could not be written to {self.url}: {error}. Free some space or "
+                "check its permissions; the work done so far is kept."
+            ) from error
+        return digest
+
+    async def get(self, digest: str) -> bytes:
+        """The bytes of a digest.
+
+        Raises:
+            ArtifactError: it is absent, or its bytes have another digest.
+        """
+        try:
+            result = await obstore.get_async(self._store, self._path(digest))
+        except (NotFoundError, FileNotFoundError) as error:
+            raise ArtifactError(
+                f"The artifact {self.uri(digest)} is gone; run the job again with --force to "
+                "make it anew."
+            ) from error
+        data = bytes(await result.bytes_async())
+        if digest_bytes(data) != digest:
+            raise ArtifactError(
+                f"The artifact {self.uri(digest)} is damaged: its content does not match its "
+                "name. Delete it and run the job again with --force."
+            )
+        return data
+
+    async def put_model(self, model: BaseModel) -> str:
+        """Store a model as JSON and return its digest."""
+        return await self.put(model.model_dump_json().encode())
+
+    async def get_model(self, digest: str, model: type[ModelT]) -> ModelT:
+        """Read a model back.
+
+        Raises:
+            ArtifactError: it is absent, damaged, or of another schema.
+        """
+        try:
+            return model.model_validate_json(await self.get(digest))
+        except ValidationError as error:
+            raise ArtifactError(
+                f"The artifact {self.uri(digest)} is not a {model.__name__} of this version "
+                f"({error.error_count()} fields differ); run the job again with --force."
+            ) from error

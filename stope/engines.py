@@ -1,0 +1,191 @@
+"""The engines of a process, by the name a user gives them; each is loaded once, on first use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stope.errors import ModelFileError, UsageError
+from stope.identity import digest_file
+from stope.llm.chat import ChatModel
+from stope.llm.spec import ModelSpec, parse_model
+from stope.models_cache import CATALOGUE, Model, ModelsCache
+from stope.settings import Settings
+
+if TYPE_CHECKING:
+    from stope.llm.embedded import EmbeddedServer
+    from stope.llm.openai_chat import OpenAIChatModel
+    from stope.speech.transcriber import Transcriber
+
+REMOTE_PARALLEL = 8
+"""Calls in flight to a paid provider, when the user does not say."""
+
+OLLAMA_PARALLEL = 2
+"""Ollama answers few at a time on one machine."""
+
+EMBEDDED_CONTEXT = 4096
+"""Tokens per answer of the embedded model: its memory is paid for each."""
+
+_NO_KEY = "none"
+
+
+class Engines:
+    """Loads transcribers and chat models for a process and keeps them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cache = ModelsCache(settings.models, settings.hub_timeout)
+        self._transcribers: dict[str, Transcriber] = {}
+        self._chats: dict[str, OpenAIChatModel] = {}
+        self._servers: list[EmbeddedServer] = []
+        self._loading = asyncio.Lock()
+
+    async def transcriber(self, name: str) -> Transcriber:
+        """The ASR engine for a model's name or folder.
+
+        Raises:
+            ModelFileError: its weights cannot be had or are wrong.
+        """
+        async with self._loading:
+            if name not in self._transcribers:
+                self._transcribers[name] = await asyncio.to_thread(self._load_whisper, name)
+            return self._transcribers[name]
+
+    async def chat(self, name: str) -> ChatModel:
+        """The language model for ``provider:model``.
+
+        Raises:
+            UsageError: the name cannot be read, or a key is missing.
+            ModelFileError: embedded weights cannot be had or are wrong.
+        """
+        async with self._loading:
+            if name not in self._chats:
+                self._chats[name] = await self._open_chat(parse_model(name))
+            return self._chats[name]
+
+    async def close(self) -> None:
+        """Close clients and stop embedded servers."""
+        for chat in self._chats.values():
+            await chat.close()
+        for server in self._servers:
+            await asyncio.to_thread(server.stop)
+        self._chats.clear()
+        self._servers.clear()
+
+    def _load_whisper(self, name: str) -> Transcriber:
+        # Imported here: processes without speech work never pay for these libraries.
+        from stope.speech.whisper import WhisperTranscriber
+
+        if name in CATALOGUE:
+            model = CATALOGUE[name]
+            if model.kind != "asr":
+                raise ModelFileError(f"{name} is not a speech model; see `stope models list`.")
+            return WhisperTranscriber(self._cache.ensure(model), _identity(model), _threads())
+        folder = Path(name)
+        if folder.is_dir():
+            weights = folder / "model.bin"
+            if not weights.is_file():
+                raise ModelFileError(
+                    f"{folder} has no model.bin; give a CTranslate2 model folder to --asr."
+                )
+            return WhisperTranscriber(folder, digest_file(weights)[:16], _threads())
+        return WhisperTranscriber(_download_whisper(name), name, _threads())
+
+    async def _open_chat(self, spec: ModelSpec) -> OpenAIChatModel:
+        from stope.llm.openai_chat import OpenAIChatModel
+
+        settings = self._settings
+        label, identity, parallel = str(spec), str(spec), REMOTE_PARALLEL
+        context, base_url, api_key = settings.llm_context, spec.base_url, _NO_KEY
+        if spec.provider == "embedded":
+            model = self._embedded_model(spec.model)
+            server = await self._start_server(model)
+            base_url, identity, context = await server.base_url(), _identity(model), server.context
+            parallel = server.parallel
+        elif spec.provider == "ollama":
+            base_url, parallel = f"{settings.ollama_host.rstrip('/')}/v1", OLLAMA_PARALLEL
+        elif spec.provider == "openai":
+            base_url = settings.openai_base_url
+            if settings.openai_api_key is None and base_url is None:
+                raise UsageError(
+                    f"{label} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another "
+                    "server)."
+                )
+            if settings.openai_api_key is not None:
+                api_key = settings.openai_api_key.get_secret_value()
+        elif settings.llm_api_key is not None:
+            api_key = settings.llm_api_key.get_secret_value()
+        return OpenAIChatModel(
+            label=label,
+            model=spec.model,
+            identity=identity,
+            base_url=base_url,
+            api_key=api_key,
+            parallel=parallel,
+            context=context,
+            complete_answers=spec.provider != "embedded",
+            timeout=settings.llm_timeout,
+        )
+
+    def _embedded_model(self, name: str) -> Model:
+        model = CATALOGUE.get(name)
+        if model is None or model.kind != "llm":
+            known = ", ".join(
+                sorted(item.name for item in CATALOGUE.values() if item.kind == "llm")
+            )
+            raise UsageError(f"There is no embedded model {name!r}; there are: {known}.")
+        return model
+
+    async def _start_server(self, model: Model) -> EmbeddedServer:
+        from stope.llm.embedded import EmbeddedServer
+
+        folder = await asyncio.to_thread(self._cache.ensure, model)
+        server = EmbeddedServer(folder / model.files[0].name, EMBEDDED_CONTEXT, _threads())
+        self._servers.append(server)
+        return server
+
+
+def check_model_names(asr: str, *llms: str) -> None:
+    """Find wrong model names before any work is done.
+
+    Raises:
+        UsageError: a name cannot be read, or names an embedded model that does not exist.
+    """
+    for llm in llms:
+        spec = parse_model(llm)
+        known = [item.name for item in CATALOGUE.values() if item.kind == "llm"]
+        if spec.provider == "embedded" and spec.model not in known:
+            raise UsageError(
+                f"There is no embedded model {spec.model!r}; there are: {', '.join(known)}."
+            )
+    if asr in CATALOGUE and CATALOGUE[asr].kind != "asr":
+        raise UsageError(f"{asr!r} is not a speech model; `stope models list` shows them.")
+
+
+def _identity(model: Model) -> str:
+    return f"{model.name}@{model.files[0].sha256[:16]}"
+
+
+def _threads() -> int:
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+
+
+def _download_whisper(name: str) -> Path:
+    """Any other faster-whisper model, from the hub, through its own client."""
+    from faster_whisper.utils import available_models, download_model
+
+    if name not in available_models() and "/" not in name:
+        raise ModelFileError(
+            f"There is no speech model {name!r}; give one of {', '.join(available_models())}, a "
+            "repository on the hub, or a folder."
+        )
+    try:
+        return Path(download_model(name))
+    except Exception as error:
+        raise ModelFileError(
+            f"The speech model {name} could not be fetched from the hub "
+            f"({type(error).__name__}); check the network, give a folder, or use tiny.en, which "
+            "has a mirror."
+        ) from error

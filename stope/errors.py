@@ -1,0 +1,126 @@
+"""The error tree. Every failure of Stope is one of these, and says what, where and how to fix it.
+
+::
+
+    StopeError
+    ├── UsageError                 the command or call is wrong                    (exit code 2)
+    ├── PermanentError             trying again cannot help                        (exit code 1)
+    │   ├── InputError             missing, not audio, empty, unreadable
+    │   ├── ModelFileError         weights absent, unknown or of a wrong hash
+    │   ├── ProviderRejectedError  400, 401, 403, 404, 422, quota gone
+    │   ├── RecordsError           the records cannot be read or written as they are
+    │   ├── ArtifactError          a stored artifact is absent or damaged
+    │   └── StageFailedError       not one unit of a stage could be done
+    ├── TransientError             the same attempt may succeed later               (retried)
+    │   ├── ProviderUnavailableError   refused, timed out, 408, 409, 5xx
+    │   ├── ProviderRateLimitedError   429
+    │   ├── RecordsBusyError           database locked, restarting or out of disk
+    │   ├── ServerUnavailableError     Temporal does not answer
+    │   └── WorkerDrainingError        this worker is leaving; another goes on
+    └── UnitError                  one unit cannot be done; the rest goes on          (a gap)
+        ├── AnswerInvalidError     the model's answer never fitted the schema
+        ├── AnswerTruncatedError   the answer was cut and the unit cannot be split further
+        └── ChunkUndecodableError  this stretch of audio cannot be decoded
+
+``activities/failures.py`` translates the tree to Temporal, once.
+"""
+
+from __future__ import annotations
+
+
+class StopeError(Exception):
+    """Base of every error of Stope.
+
+    ``str(error)`` is one sentence for a person: what happened, where, how to mend it. It never
+    carries a secret.
+    """
+
+    retryable: bool = False
+
+    @property
+    def code(self) -> str:
+        """The stable name of the error, stored with a failed run."""
+        return type(self).__name__.removesuffix("Error")
+
+
+class UsageError(StopeError):
+    """The command line, a configuration value or a call is wrong."""
+
+
+class PermanentError(StopeError):
+    """Trying again cannot help until somebody changes something."""
+
+
+class InputError(PermanentError):
+    """The input is missing, unreadable, empty or not what its job needs."""
+
+
+class ModelFileError(PermanentError):
+    """Model weights are absent, unknown, or their hash is wrong."""
+
+
+class ProviderRejectedError(PermanentError):
+    """A model provider refused the request for good."""
+
+
+class RecordsError(PermanentError):
+    """The records database cannot be used as it is."""
+
+
+class ArtifactError(PermanentError):
+    """A stored artifact is absent or its bytes do not match its digest."""
+
+
+class StageFailedError(PermanentError):
+    """Not one unit of a stage could be done."""
+
+
+class TransientError(StopeError):
+    """The same request may succeed later.
+
+    Args:
+        message: one sentence for a person.
+        retry_after: seconds the other side asked us to wait, when it said so.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ProviderUnavailableError(TransientError):
+    """A model provider could not be reached or failed on its side."""
+
+
+class ProviderRateLimitedError(TransientError):
+    """A model provider asked for fewer requests."""
+
+
+class RecordsBusyError(TransientError):
+    """The records database is locked, restarting, unreachable or out of disk."""
+
+
+class ServerUnavailableError(TransientError):
+    """The Temporal server does not answer."""
+
+
+class WorkerDrainingError(TransientError):
+    """This worker is leaving: what was in flight is committed, another worker goes on."""
+
+
+class UnitError(StopeError):
+    """One unit cannot be done. The run goes on and names the gap."""
+
+
+class AnswerInvalidError(UnitError):
+    """The model's answer did not fit the schema, also after the repair attempt."""
+
+
+class AnswerTruncatedError(UnitError):
+    """The model's answer was cut off, and the unit cannot be made smaller."""
+
+
+class ChunkUndecodableError(UnitError):
+    """A stretch of audio cannot be decoded."""

@@ -1,0 +1,1 @@
+"""Flagship: claims in, verdicts and a rank for each out."""

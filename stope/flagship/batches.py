@@ -1,0 +1,70 @@
+"""The batch plan: claims cut into batches that fit the model's context and its attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from stope.llm.tokens import estimate_tokens
+from stope.models.claim import Claim
+from stope.models.frozen import Frozen
+
+PLAN_VERSION = 1
+"""Part of every plan's key: raise it when a change here would cut differently."""
+
+MAX_CLAIMS = 8
+"""Beyond a handful, scores drift and small models lose count."""
+
+ANSWER_TOKENS = 120
+"""Room for one verdict."""
+
+
+class Batch(Frozen):
+    """Claims that are judged in one call."""
+
+    id: str
+    claim_ids: tuple[str, ...] = Field(min_length=1)
+
+
+class BatchPlan(Frozen):
+    """The stored, immutable cut of claims into batches."""
+
+    batches: tuple[Batch, ...]
+
+
+def plan_batches(claims: Sequence[Claim], context: int) -> BatchPlan:
+    """Batches of nearly equal size, each within half a context with its answer.
+
+    Args:
+        claims: what is to be judged, in order.
+        context: tokens the model can take, prompt and answer together.
+    """
+    groups: list[list[str]] = []
+    spent = 0
+    most = _even_size(len(claims))
+    for claim in claims:
+        cost = estimate_tokens(claim_text(claim)) + ANSWER_TOKENS
+        if groups and len(groups[-1]) < most and spent + cost <= context // 2:
+            groups[-1].append(claim.id)
+            spent += cost
+        else:
+            groups.append([claim.id])
+            spent = cost
+    return BatchPlan(
+        batches=tuple(
+            Batch(id=f"batch_{number:04d}", claim_ids=tuple(ids))
+            for number, ids in enumerate(groups, start=1)
+        )
+    )
+
+
+def claim_text(claim: Claim) -> str:
+    """A claim as the model reads it, with the words it rests on."""
+    quotes = " / ".join(" ".join(item.quote.split()) for item in claim.evidence)
+    return claim.text if quotes == claim.text else f'{claim.text} (words: "{quotes}")'
+
+
+def _even_size(count: int) -> int:
+    batches = -(-count // MAX_CLAIMS)
+    return -(-count // batches) if batches else MAX_CLAIMS

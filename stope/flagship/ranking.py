@@ -1,0 +1,63 @@
+"""The total order of claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stope.models.claim import Claim
+from stope.models.knowledge import JudgedClaim
+from stope.models.verdict import Decision, Verdict
+
+
+def rank_claims(
+    claims: Sequence[Claim], verdicts: Mapping[str, Verdict]
+) -> tuple[JudgedClaim, ...]:
+    """Judged claims by rank, no two of them alike.
+
+    Accepted before rejected, then by importance, confidence, novelty, and last by place.
+
+    A claim without a verdict (a gap) is left out.
+    """
+    judged = [
+        (place, claim, verdicts[claim.id])
+        for place, claim in enumerate(claims)
+        if claim.id in verdicts
+    ]
+    judged.sort(
+        key=lambda item: (
+            item[2].decision is not Decision.ACCEPT,
+            -item[2].importance,
+            -item[2].confidence,
+            -item[2].novelty,
+            item[0],
+        )
+    )
+    return tuple(
+        JudgedClaim(rank=rank, tier=verdict.tier, claim=claim, verdict=verdict)
+        for rank, (_, claim, verdict) in enumerate(judged, start=1)
+    )
+
+
+def verdict_without_model(claim: Claim) -> Verdict | None:
+    """The verdict on a claim that needs no opinion: rejected, or None where the model decides.
+
+    A claim whose quote stands nowhere in the transcript is never accepted; a question claims
+    nothing.
+    """
+    if not claim.grounded:
+        return _rejected(claim, "Its quote was not found in the transcript.")
+    if all(item.quote.rstrip("\"' ").endswith("?") for item in claim.evidence):
+        return _rejected(claim, "Its quote is a question.")
+    return None
+
+
+def _rejected(claim: Claim, reason: str) -> Verdict:
+    return Verdict(
+        claim_id=claim.id,
+        decision=Decision.REJECT,
+        canonical_text=claim.text,
+        importance=0,
+        novelty=0,
+        confidence=0,
+        reasoning=reason,
+    )

@@ -1,0 +1,1 @@
+"""Language models: the ``ChatModel`` port, its engines, and the ledger under every call."""

@@ -1,0 +1,142 @@
+"""Any server that speaks OpenAI's chat protocol, through the ``openai`` client."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import openai
+from openai import AsyncOpenAI
+
+from stope.errors import (
+    ProviderRateLimitedError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+    StopeError,
+)
+from stope.llm.chat import ChatAnswer, ChatRequest
+
+_REJECTED = {400, 401, 403, 404, 405, 413, 415, 422}
+_ADVICE = {
+    401: "check the API key in the environment",
+    403: "the key may not use this model",
+    404: "check the model's name and the base URL",
+}
+
+
+class OpenAIChatModel:
+    """One model on one server. It never retries: Temporal does.
+
+    Args:
+        label: the name the user gave, for messages.
+        model: the model's name on the server.
+        identity: what names it in keys.
+        base_url: the server, with ``/v1``; None for OpenAI's own.
+        api_key: the secret, never shown.
+        parallel: calls in flight that serve it well.
+        context: tokens it can take, prompt and answer together.
+        complete_answers: every field must stand in an answer (OpenAI's strict mode).
+        timeout: seconds one call may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        label: str,
+        model: str,
+        identity: str,
+        base_url: str | None,
+        api_key: str,
+        parallel: int,
+        context: int,
+        complete_answers: bool,
+        timeout: float,
+    ) -> None:
+        self.identity = identity
+        self.parallel = parallel
+        self.context = context
+        self.complete_answers = complete_answers
+        self._label = label
+        self._model = model
+        self._client = AsyncOpenAI(
+            base_url=base_url, api_key=api_key, timeout=timeout, max_retries=0
+        )
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        """See ``ChatModel``."""
+        started = time.monotonic()
+        # The client's message and format types are unions per role; ours are plain and valid.
+        call: Any = self._client.chat.completions.create
+        try:
+            reply = await call(
+                model=self._model,
+                messages=[message.model_dump() for message in request.messages],
+                temperature=request.temperature,
+                max_tokens=request.max_tokens,
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {
+                        "name": request.schema_name,
+                        "schema": request.answer_schema,
+                        "strict": True,
+                    },
+                },
+            )
+        except openai.OpenAIError as error:
+            raise translate(error, self._label) from error
+        if not reply.choices:
+            raise ProviderUnavailableError(f"{self._label} answered without any choice.")
+        choice = reply.choices[0]
+        return ChatAnswer(
+            content=choice.message.content or "",
+            finish_reason=cast("str", choice.finish_reason) or "unknown",
+            prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
+            completion_tokens=reply.usage.completion_tokens if reply.usage else None,
+            latency=round(time.monotonic() - started, 3),
+        )
+
+
+def translate(error: openai.OpenAIError, label: str) -> StopeError:
+    """An error of the client as one of ours: permanent, or transient with the wait it asks for."""
+    if isinstance(error, openai.APITimeoutError):
+        return ProviderUnavailableError(f"{label} took too long to answer; it is asked again.")
+    if isinstance(error, openai.APIConnectionError):
+        return ProviderUnavailableError(
+            f"{label} cannot be reached ({error.__cause__ or error}); it is asked again until it "
+            "can."
+        )
+    if isinstance(error, openai.APIStatusError):
+        status = error.status_code
+        said = _said(error)
+        if status == 429 and error.code != "insufficient_quota":
+            return ProviderRateLimitedError(
+                f"{label} asks for fewer requests (429): {said}", retry_after=_retry_after(error)
+            )
+        if status in _REJECTED or error.code == "insufficient_quota":
+            advice = _ADVICE.get(status, "the request cannot be mended by asking again")
+            if error.code == "insufficient_quota":
+                advice = "the account's quota is used up"
+            return ProviderRejectedError(f"{label} refused ({status}): {said}; {advice}.")
+        return ProviderUnavailableError(
+            f"{label} failed ({status}): {said}", retry_after=_retry_after(error)
+        )
+    return ProviderRejectedError(f"{label}: {error}.")
+
+
+def _said(error: openai.APIStatusError) -> str:
+    body = error.body
+    if isinstance(body, dict) and isinstance(body.get("message"), str):
+        return str(body["message"])[:300].rstrip(".")
+    return error.message[:300].rstrip(".")
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    value = error.response.headers.get("retry-after")
+    try:
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        return None

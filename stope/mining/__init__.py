@@ -1,0 +1,1 @@
+"""Mining: transcripts in, segments, one structured call each, claims with aligned evidence out."""

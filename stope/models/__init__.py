@@ -1,0 +1,1 @@
+"""Frozen domain types, one noun per file. They import nothing but each other."""

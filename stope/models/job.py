@@ -1,0 +1,120 @@
+"""Jobs, their runs and their identity."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from stope.identity import digest_of
+from stope.models.frozen import Frozen
+
+JsonObject = dict[str, object]
+
+
+class JobType(StrEnum):
+    """What a job does. Each is a workflow type, an activity file and a folder of the library."""
+
+    TRANSCRIBE = "transcribe"
+    MINE = "mine"
+    FLAGSHIP = "flagship"
+    PIPELINE = "pipeline"
+
+
+class JobStatus(StrEnum):
+    """Where a job or one of its runs stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    SUCCEEDED_WITH_GAPS = "succeeded_with_gaps"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the job answers from its result."""
+        return self in (JobStatus.SUCCEEDED, JobStatus.SUCCEEDED_WITH_GAPS)
+
+
+class InputKind(StrEnum):
+    """What a job starts from."""
+
+    RECORDING = "recording"
+    TEXT = "text"
+    TRANSCRIPT = "transcript"
+    CLAIMS = "claims"
+
+
+class JobInput(Frozen):
+    """What a job works on: its content's digest, and where it was given."""
+
+    kind: InputKind
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content")
+    path: str = Field(description="as the user gave it, absolute; or the artifact's URI")
+
+
+class JobConfig(Frozen):
+    """Everything of a request that decides its output. All of it is part of the job's id."""
+
+    asr_model: str = "tiny.en"
+    language: str | None = Field(default=None, description="ISO 639-1; detected when absent")
+    miner_model: str = ""
+    flagship_model: str = ""
+    segment_tokens: int = Field(default=750, ge=50, le=20_000)
+
+    def for_type(self, job_type: JobType) -> JsonObject:
+        """The fields that decide a job type's output, so that no other changes its id."""
+        fields = {
+            JobType.TRANSCRIBE: ("asr_model", "language"),
+            JobType.MINE: ("miner_model", "segment_tokens"),
+            JobType.FLAGSHIP: ("flagship_model",),
+            JobType.PIPELINE: tuple(JobConfig.model_fields),
+        }[job_type]
+        return {name: getattr(self, name) for name in fields}
+
+
+def job_id_of(job_type: JobType, digest: str, config: JobConfig, recipe: str) -> str:
+    """``<type>-<hash>``: the same request finds the same job, in any process.
+
+    ``recipe`` is the digest of the program's own prompts and schemas: when they change, finished
+    jobs are made again from the units that did not.
+    """
+    identity = [job_type.value, digest, config.for_type(job_type), recipe]
+    return f"{job_type.value}-{digest_of(identity)[:16]}"
+
+
+class Job(Frozen):
+    """A request, and its result once there is one."""
+
+    id: str
+    type: JobType
+    input: JobInput
+    config: JobConfig
+    namespace: str = Field(default="", description="of its units; '' is shared by all jobs")
+    parent_id: str | None = None
+    status: JobStatus
+    result: JsonObject | None = None
+    created_at: datetime
+
+
+class JobRun(Frozen):
+    """One attempt at a job, with its own checkpoint."""
+
+    run_id: str
+    job_id: str
+    attempt: int = Field(ge=1)
+    workflow_id: str
+    status: JobStatus
+    checkpoint: JsonObject | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    metrics: JsonObject | None = None
+    created_at: datetime
+    finished_at: datetime | None = None

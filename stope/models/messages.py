@@ -1,0 +1,85 @@
+"""What travels through workflow history: references and counts, never content."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stope.models.frozen import Frozen
+from stope.models.job import JobStatus, JobType, JsonObject
+
+
+class RunOptions(Frozen):
+    """How a job is worked on. Decides nothing about its output, and no id."""
+
+    max_workers: int | None = Field(default=None, ge=1)
+    heartbeat_timeout: float = Field(default=10, gt=0, description="seconds")
+
+
+class JobRequest(Frozen):
+    """The input of every workflow: which job, and how."""
+
+    job_id: str
+    options: RunOptions = RunOptions()
+
+
+class OpenRun(Frozen):
+    """Ask for an attempt at a job. ``run_id`` is the workflow run's: asking twice is one."""
+
+    job_id: str
+    run_id: str
+    workflow_id: str
+
+
+class RunOpened(Frozen):
+    """An attempt. ``stages`` are a pipeline's, in order."""
+
+    attempt: int
+    stages: tuple[JobType, ...] = ()
+
+
+class StageRequest(Frozen):
+    """The input of every stage activity."""
+
+    job_id: str
+    run_id: str
+    max_workers: int | None = None
+
+
+class StageDone(Frozen):
+    """How a stage or a pipeline ended well. ``result`` is small: references and counts."""
+
+    status: JobStatus
+    output_id: str
+    result: JsonObject
+    gaps: int = 0
+
+
+class OpenStage(Frozen):
+    """Ask for the job of one stage of a pipeline."""
+
+    pipeline_id: str
+    stage: JobType
+
+
+class StageOpened(Frozen):
+    """A stage's job. ``done`` is there when it has its result already."""
+
+    job_id: str
+    done: StageDone | None = None
+
+
+class SaveStage(Frozen):
+    """Note a finished stage in the pipeline's checkpoint."""
+
+    run_id: str
+    stage: JobType
+    stage_job_id: str
+
+
+class FailRun(Frozen):
+    """Close an attempt that gave no result. ``status`` is failed or cancelled."""
+
+    run_id: str
+    status: JobStatus
+    code: str
+    message: str

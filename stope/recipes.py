@@ -1,0 +1,24 @@
+"""Recipes: the versions of our own that decide a job type's output, as part of its job ids.
+
+Kept free of engines, so that a cached answer does not wait for them to be imported.
+"""
+
+from __future__ import annotations
+
+from stope.flagship.stage import flagship_recipe
+from stope.identity import digest_of
+from stope.mining.stage import mining_recipe
+from stope.models.audio import CHUNK_PLAN_VERSION
+from stope.models.job import JobType
+from stope.models.transcript import TRANSCRIPT_SCHEMA
+
+
+def recipe_of(job_type: JobType) -> str:
+    """The digest of everything of ours that decides what a job of a type gives."""
+    transcribe = digest_of([CHUNK_PLAN_VERSION, TRANSCRIPT_SCHEMA])[:16]
+    return {
+        JobType.TRANSCRIBE: transcribe,
+        JobType.MINE: mining_recipe(),
+        JobType.FLAGSHIP: flagship_recipe(),
+        JobType.PIPELINE: digest_of([transcribe, mining_recipe(), flagship_recipe()])[:16],
+    }[job_type]

@@ -1,0 +1,234 @@
+"""One database: engine, pragmas, migrations, error translation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Table, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential,
+)
+
+from stope.errors import RecordsBusyError, RecordsError, StopeError, UsageError
+from stope.records.schema import HEAD
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT = 15.0
+"""Seconds SQLite waits for another writer before it says 'locked'."""
+
+PERSIST_SECONDS = 60.0
+"""How long a finished output is held in memory while its database is busy."""
+
+
+class Database:
+    """An async engine on SQLite (WAL, synchronous=FULL) or PostgreSQL.
+
+    Args:
+        url: a SQLAlchemy URL without driver (``sqlite:///file``, ``postgresql://…``) or with
+            ``aiosqlite`` or ``asyncpg``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _with_async_driver(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            _prepare_folder(self.url)
+            self._engine = create_async_engine(
+                self.url, connect_args={"timeout": BUSY_TIMEOUT}, pool_size=8
+            )
+            event.listen(self._engine.sync_engine, "connect", _set_sqlite_pragmas)
+        else:
+            self._engine = create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The SQLAlchemy engine, for migrations and tests."""
+        return self._engine
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._engine.dispose()
+
+    async def migrate(self) -> None:
+        """Bring the schema to ``HEAD``; returns at once when it is there."""
+        if await self._revision() == HEAD:
+            return
+        # Imported here: Alembic costs 0.2 s that a cached answer must not pay.
+        from stope.records.migrate import upgrade
+
+        log.info("records: bringing %s to schema %s", self.display_url, HEAD)
+        await asyncio.to_thread(upgrade, self.url)
+        if (found := await self._revision()) != HEAD:
+            raise RecordsError(
+                f"The records at {self.display_url} have schema {found}, this program needs "
+                f"{HEAD}: they were written by a newer version. Upgrade Stope, or set "
+                "STOPE_DATABASE_URL to another database."
+            )
+
+    @property
+    def display_url(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    async def _revision(self) -> str | None:
+        async with self.reading() as connection:
+            try:
+                row = await connection.execute(text("SELECT version_num FROM alembic_version"))
+            except (OperationalError, ProgrammingError) as error:
+                if _says(error, "no such table", "does not exist"):
+                    return None
+                raise
+            return row.scalar_one_or_none()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading. Driver errors come out as ours."""
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (DBAPIError, OSError) as error:
+            raise self._translate(error) from error
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed on success. Driver errors come out as ours.
+
+        Raises:
+            IntegrityError: a constraint forbids the write, which is the caller's business.
+        """
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except (DBAPIError, OSError) as error:
+            raise self._translate(error) from error
+
+    async def insert_new(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert rows, leaving those whose key exists as they are.
+
+        What is inserted may have cost money: while the database is busy it is tried again for a
+        minute before ``RecordsBusyError`` comes out.
+        """
+        if not rows:
+            return
+        dialect = sqlite if self.is_sqlite else postgresql
+        statement = dialect.insert(table).on_conflict_do_nothing()
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(RecordsBusyError),
+            wait=wait_exponential(multiplier=0.1, max=5),
+            stop=stop_after_delay(PERSIST_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                async with self.writing() as connection:
+                    await connection.execute(statement, list(rows))
+
+    def _translate(self, error: Exception) -> StopeError:
+        where = self.display_url
+        if _says(error, "readonly", "read-only"):
+            return RecordsError(
+                f"The records at {where} are read-only; make the file and its folder writable, "
+                "or set STOPE_DATABASE_URL or STOPE_HOME to another place."
+            )
+        if _says(error, "disk is full", "disk full", "no space left"):
+            return RecordsBusyError(
+                f"The disk that holds the records ({where}) is full; free some space and the "
+                "work goes on."
+            )
+        if _says(error, "locked", "busy"):
+            return RecordsBusyError(
+                f"The records at {where} are locked by another program; the work goes on when it "
+                "lets go."
+            )
+        if _says(error, "not a database", "malformed"):
+            return RecordsError(
+                f"The file of the records ({where}) is not a sound SQLite database; restore it "
+                "from a backup or move it away."
+            )
+        if _says(error, "unable to open"):
+            return RecordsError(
+                f"The records at {where} cannot be opened; check that the file and its folder "
+                "are readable and writable."
+            )
+        if _says(error, "password authentication", "does not exist") and not self.is_sqlite:
+            return RecordsError(
+                f"The records at {where} refused us: {_first_line(error)}; check "
+                "STOPE_DATABASE_URL."
+            )
+        if isinstance(error, (OSError, OperationalError, InterfaceError)) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            return RecordsBusyError(
+                f"The records at {where} do not answer: {_first_line(error)}; they are tried again."
+            )
+        return RecordsError(f"The records at {where} failed: {_first_line(error)}.")
+
+
+def _with_async_driver(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except Exception as error:
+        raise UsageError(
+            "STOPE_DATABASE_URL is not a database URL; write sqlite:////folder/records.db or "
+            "postgresql://user@host/name."
+        ) from error
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    backend = parsed.get_backend_name()
+    if backend not in drivers:
+        raise UsageError(
+            f"STOPE_DATABASE_URL names a {backend} database; SQLite and PostgreSQL are supported."
+        )
+    return parsed.set(drivername=drivers[backend])
+
+
+def _prepare_folder(url: URL) -> None:
+    if not url.database or url.database == ":memory:":
+        raise UsageError(
+            "STOPE_DATABASE_URL must name a SQLite file: sqlite:////folder/records.db."
+        )
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {folder} for the records cannot be made ({error.strerror}); set "
+            "STOPE_HOME to a place you can write to."
+        ) from error
+
+
+def _set_sqlite_pragmas(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # the DBAPI has no static type
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+    finally:
+        cursor.close()
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return (str(cause).splitlines() or [type(cause).__name__])[0]
+
+
+def _says(error: Exception, *phrases: str) -> bool:
+    message = str(getattr(error, "orig", None) or error).lower()
+    return any(phrase in message for phrase in phrases)

@@ -1,0 +1,178 @@
+"""The tables. ``migrations/`` makes them; a test holds the two equal."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+HEAD = "0001"
+"""The newest migration."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_when = DateTime(timezone=True)
+
+source = Table(
+    "source",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("inode", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    comment="Digests of input files, so that an unchanged file is not hashed again.",
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("type", String(16), nullable=False),
+    Column("input_json", JSON, nullable=False),
+    Column("config_json", JSON, nullable=False),
+    Column("namespace", String(64), nullable=False, server_default=""),
+    Column("parent_id", String(64)),
+    Column("status", String(24), nullable=False),
+    Column("result_json", JSON),
+    Column("created_at", _when, nullable=False),
+    comment="A request and its result. The id is a hash of type, input, config and recipe.",
+)
+
+job_run = Table(
+    "job_run",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("job_id", String(64), ForeignKey("job.id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("workflow_id", String(128), nullable=False),
+    Column("status", String(24), nullable=False),
+    Column("checkpoint_json", JSON),
+    Column("checkpoint_attempt", Integer, nullable=False, server_default="0"),
+    Column("checkpoint_version", Integer, nullable=False, server_default="0"),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("metrics_json", JSON),
+    Column("created_at", _when, nullable=False),
+    Column("finished_at", _when),
+    UniqueConstraint("job_id", "attempt"),
+    comment="One attempt at a job, with its mirrored checkpoint.",
+)
+
+plan = Table(
+    "plan",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("stage", String(16), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", _when, nullable=False),
+    comment="The ordered units of a stage, as JSON. Immutable.",
+)
+
+unit = Table(
+    "unit",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("stage", String(16), nullable=False),
+    Column("output", LargeBinary, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("created_at", _when, nullable=False),
+    comment="Committed unit outputs, as JSON. Immutable.",
+)
+
+llm_answer = Table(
+    "llm_answer",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("request_key", String(64), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("request_json", LargeBinary, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("finish_reason", String(32), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", Text),
+    Column("prompt_tokens", Integer),
+    Column("completion_tokens", Integer),
+    Column("cost_usd", Float),
+    Column("latency", Float, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("job_id", String(64)),
+    Column("created_at", _when, nullable=False),
+    Index("ix_llm_answer_request_key", "request_key"),
+    Index(
+        "uq_llm_answer_accepted",
+        "request_key",
+        unique=True,
+        sqlite_where=text("status = 'accepted'"),
+        postgresql_where=text("status = 'accepted'"),
+    ),
+    comment="Every answer a model gave: received, then accepted or rejected.",
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("output_id", String(80), primary_key=True),
+    Column("claim_id", String(16), primary_key=True),
+    Column("segment_id", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("stance", String(16), nullable=False),
+    comment="The claims of a mining result.",
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("output_id", String(80), primary_key=True),
+    Column("claim_id", String(16), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("quote", Text, nullable=False),
+    Column("alignment", String(12), nullable=False),
+    Column("score", Float, nullable=False),
+    Column("char_start", Integer),
+    Column("char_end", Integer),
+    Column("first_word", Integer),
+    Column("end_word", Integer),
+    Column("start", Float),
+    Column("end", Float),
+    Column("speaker", Text),
+    comment="Where in the transcript each claim stands.",
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("output_id", String(80), primary_key=True),
+    Column("claim_id", String(16), primary_key=True),
+    Column("decision", String(8), nullable=False),
+    Column("canonical_text", Text, nullable=False),
+    Column("importance", Integer, nullable=False),
+    Column("novelty", Integer, nullable=False),
+    Column("confidence", Integer, nullable=False),
+    Column("reasoning", Text, nullable=False),
+    Column("tier", String(1), nullable=False),
+    Column("rank", Integer, nullable=False),
+    comment="The verdicts of a flagship result.",
+)

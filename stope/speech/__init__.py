@@ -1,0 +1,1 @@
+"""Speech recognition: the ``Transcriber`` port, its engines, and the transcribe stage."""

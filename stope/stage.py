@@ -1,0 +1,146 @@
+"""What a stage is given by its shell, and what it gives back.
+
+A stage is a function of the library: it gets a ``StageRun`` and returns a ``StageOutcome``. The
+shell (``activities/``) supplies the beat; the mirror and the units are ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from pydantic import Field
+
+from stope.models.checkpoint import Checkpoint
+from stope.models.frozen import Frozen
+from stope.models.gap import Gap
+from stope.models.job import Job, JobRun, JobStatus, JsonObject
+from stope.models.progress import StageProgress
+from stope.records.jobs import CheckpointMirror, JobRecords
+from stope.units import Tally
+
+MIRROR_SECONDS = 1.0
+"""Between two changes of stage the mirror is written at most this often."""
+
+CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
+Beat = Callable[[StageProgress], None]
+
+
+class StageOutcome(Frozen):
+    """A finished stage: references and counts, small enough for workflow history."""
+
+    status: JobStatus
+    output_id: str
+    result: JsonObject
+    gaps: tuple[Gap, ...] = ()
+    metrics: JsonObject = Field(default_factory=dict)
+
+    def final_result(self) -> JsonObject:
+        """The documented ``final_result``."""
+        found: JsonObject = {
+            "status": self.status.value,
+            "output_id": self.output_id,
+            "result": self.result,
+        }
+        if self.gaps:
+            found["gaps"] = [gap.model_dump(mode="json") for gap in self.gaps]
+        return found
+
+
+class StageRun(Generic[CheckpointT]):
+    """One attempt at one stage of one run: says where it stands, by heartbeat and mirror.
+
+    Args:
+        job: what is asked for.
+        run: the attempt at the job.
+        checkpoint: the record to mirror; the stage fills its fields.
+        stage: the checkpoint's first stage.
+        mirror: where the checkpoint is written.
+        beat: reports progress to Temporal.
+        draining: set when this worker is leaving.
+        max_workers: units in flight at most, if the user said so.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        run: JobRun,
+        checkpoint: CheckpointT,
+        stage: str,
+        mirror: CheckpointMirror,
+        beat: Beat,
+        draining: asyncio.Event,
+        max_workers: int | None,
+    ) -> None:
+        self.job = job
+        self.run = run
+        self.checkpoint = checkpoint
+        self.draining = draining
+        self.max_workers = max_workers
+        self._mirror = mirror
+        self._beat = beat
+        self._mirrored_at = 0.0
+        self._began = time.monotonic()
+        self.progress = StageProgress(job_type=job.type.value, stage=stage)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds since this attempt began."""
+        return time.monotonic() - self._began
+
+    async def enter(self, stage: str) -> None:
+        """The stage of the checkpoint changes: beat and mirror at once.
+
+        The caller has set ``checkpoint.stage`` already; the types differ by checkpoint.
+        """
+        self.progress = self.progress.model_copy(update={"stage": stage, "note": None})
+        self._beat(self.progress)
+        await self.mirror()
+
+    def note(self, text: str | None) -> None:
+        """Say what takes long just now, such as loading a model."""
+        self.progress = self.progress.model_copy(update={"note": text})
+        self._beat(self.progress)
+
+    async def advance(self, tally: Tally) -> None:
+        """Units were committed: beat, and mirror if the last time is long enough ago."""
+        self.progress = self.progress.model_copy(
+            update={
+                "done": len(tally.committed),
+                "total": tally.total,
+                "reused": tally.reused,
+                "gaps": len(tally.gaps),
+                "cursor": tally.cursor,
+                "elapsed": tally.elapsed,
+                "note": None,
+            }
+        )
+        self._beat(self.progress)
+        if time.monotonic() - self._mirrored_at >= MIRROR_SECONDS:
+            await self.mirror()
+
+    async def mirror(self) -> None:
+        """Write the checkpoint now."""
+        left = self.progress.seconds_left
+        self.checkpoint.stope.seconds_left = None if left is None else round(left, 1)
+        await self._mirror.write(self.checkpoint)
+        self._mirrored_at = time.monotonic()
+
+
+def status_of(gaps: tuple[Gap, ...]) -> JobStatus:
+    """How a stage that has an output ends."""
+    return JobStatus.SUCCEEDED_WITH_GAPS if gaps else JobStatus.SUCCEEDED
+
+
+def percent(done: int, total: int) -> int:
+    """Whole percent, rounded down, 100 when there is nothing to do."""
+    return 100 if total == 0 else 100 * done // total
+
+
+def open_mirror(jobs: JobRecords, run: JobRun, attempt: int) -> CheckpointMirror:
+    """A mirror for one activity attempt, going on from the version that stands in the run."""
+    stope = (run.checkpoint or {}).get("stope")
+    version = stope.get("version", 0) if isinstance(stope, dict) else 0
+    return CheckpointMirror(jobs, run.run_id, attempt, int(version))

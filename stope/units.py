@@ -1,0 +1,267 @@
+"""The durable unit: plan, do, commit, resume. One loop for every stage.
+
+A stage's work is a list of units in a stored, immutable plan. Each unit has a key, the hash of
+everything that decides its output. A committed output is read back, never made again; a new one
+is committed the moment it exists, and only then reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from stope.errors import StageFailedError, UnitError, WorkerDrainingError
+from stope.models.gap import Gap
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Output = TypeVar("Output", bound=BaseModel)
+PlanModel = TypeVar("PlanModel", bound=BaseModel)
+
+FLIGHT_GRACE = 20.0
+"""Seconds that units in flight may take to finish and commit after a cancellation."""
+
+
+@dataclass(frozen=True)
+class Unit(Generic[Item]):
+    """One piece of work: its name in the plan, its content key, and what it works on.
+
+    ``start`` and ``end`` are seconds in the recording, for naming a gap.
+    """
+
+    id: str
+    key: str
+    item: Item
+    start: float | None = None
+    end: float | None = None
+
+
+class UnitStore(Protocol):
+    """Where plans and unit outputs are committed. Both are immutable once written."""
+
+    async def read_plan(self, key: str) -> str | None:
+        """The JSON of the plan stored under a key."""
+
+    async def write_plan(self, key: str, stage: str, body: str) -> None:
+        """Store a plan; does nothing when the key has one."""
+
+    async def read_outputs(self, keys: Sequence[str]) -> dict[str, str]:
+        """The committed outputs (JSON) among some keys."""
+
+    async def commit(self, key: str, stage: str, output: str, seconds: float) -> None:
+        """Store an output; does nothing when the key has one."""
+
+
+@dataclass
+class Tally:
+    """How far a run of units is. ``committed`` holds unit ids in plan order."""
+
+    total: int
+    committed: list[str] = field(default_factory=list)
+    reused: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+    cursor: str | None = None
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True)
+class UnitOutputs(Generic[Output]):
+    """What a run of units gave: outputs by unit id, in plan order, and the gaps."""
+
+    outputs: dict[str, Output]
+    gaps: tuple[Gap, ...]
+    reused: int
+    engine_seconds: float
+
+
+async def stored_plan(
+    store: UnitStore,
+    key: str,
+    stage: str,
+    model: type[PlanModel],
+    make: Callable[[], Awaitable[PlanModel]],
+) -> PlanModel:
+    """The plan under a key: read when it is there, else made, stored and read back.
+
+    It is read back because another attempt may have stored its own first; one plan is followed
+    by all.
+    """
+    body = await store.read_plan(key)
+    if body is None:
+        await store.write_plan(key, stage, (await make()).model_dump_json())
+        body = await store.read_plan(key)
+        if body is None:
+            raise AssertionError(f"plan {key} vanished between write and read")
+    return model.model_validate_json(body)
+
+
+async def run_units(
+    units: Sequence[Unit[Item]],
+    do: Callable[[Unit[Item]], Awaitable[Output]],
+    *,
+    stage: str,
+    store: UnitStore,
+    output: type[Output],
+    concurrency: int,
+    report: Callable[[Tally], Awaitable[None]],
+    draining: asyncio.Event,
+) -> UnitOutputs[Output]:
+    """Do the units that have no committed output, and return all outputs in plan order.
+
+    Args:
+        units: the plan. Units of equal key are done once.
+        do: makes one unit's output.
+        stage: name for the store and the gaps.
+        store: where outputs are committed.
+        output: the type of an output.
+        concurrency: units in flight at most.
+        report: called at the start and after every commit, never before it.
+        draining: when set, no new unit is begun.
+
+    Raises:
+        StopeError: the first error that is not a ``UnitError``, after the units in flight have
+            finished and committed.
+        WorkerDrainingError: ``draining`` was set before all units were done.
+        StageFailedError: there were units and not one has an output.
+    """
+    loop = _UnitLoop(units, do, stage, store, report, draining)
+    stored = await store.read_outputs(list(dict.fromkeys(unit.key for unit in units)))
+    loop.begin({key: output.model_validate_json(text) for key, text in stored.items()})
+    await report(loop.tally())
+    await _finish_flights(
+        [asyncio.create_task(loop.work()) for _ in range(max(1, concurrency))], loop.stopping
+    )
+    return loop.outcome()
+
+
+class _UnitLoop(Generic[Item, Output]):
+    """The state of one ``run_units``, shared by its concurrent workers."""
+
+    def __init__(
+        self,
+        units: Sequence[Unit[Item]],
+        do: Callable[[Unit[Item]], Awaitable[Output]],
+        stage: str,
+        store: UnitStore,
+        report: Callable[[Tally], Awaitable[None]],
+        draining: asyncio.Event,
+    ) -> None:
+        self.stopping = asyncio.Event()
+        self._units = units
+        self._do = do
+        self._stage = stage
+        self._store = store
+        self._report = report
+        self._draining = draining
+        self._made: dict[str, Output] = {}
+        self._reused: frozenset[str] = frozenset()
+        self._failed: dict[str, str] = {}
+        self._todo: list[Unit[Item]] = []
+        self._pending: Iterator[Unit[Item]] = iter(())
+        self._trouble: list[Exception] = []
+        self._seconds = 0.0
+        self._began = time.monotonic()
+        self._reporting = asyncio.Lock()
+
+    def begin(self, stored: dict[str, Output]) -> None:
+        """Take what is committed, and line up the first unit of every other key."""
+        self._made = dict(stored)
+        self._reused = frozenset(stored)
+        first_of_key: dict[str, Unit[Item]] = {}
+        for unit in self._units:
+            if unit.key not in stored:
+                first_of_key.setdefault(unit.key, unit)
+        self._todo = list(first_of_key.values())
+        self._pending = iter(self._todo)
+
+    def tally(self, cursor: str | None = None) -> Tally:
+        """How far it is."""
+        return Tally(
+            total=len(self._units),
+            committed=[unit.id for unit in self._units if unit.key in self._made],
+            reused=sum(unit.key in self._reused for unit in self._units),
+            gaps=_gaps(self._units, self._failed, self._stage),
+            cursor=cursor,
+            elapsed=time.monotonic() - self._began,
+        )
+
+    async def work(self) -> None:
+        """Do units until none is left, something is wrong, or somebody wants us to stop."""
+        for unit in self._pending:
+            if self._trouble or self.stopping.is_set() or self._draining.is_set():
+                return
+            started = time.monotonic()
+            try:
+                result = await self._do(unit)
+                seconds = time.monotonic() - started
+                await self._store.commit(unit.key, self._stage, result.model_dump_json(), seconds)
+            except UnitError as error:
+                log.warning("%s: %s: %s", self._stage, unit.id, error)
+                self._failed[unit.key] = str(error)
+            except Exception as error:  # noqa: BLE001  (raised by outcome(), after the flights)
+                self._trouble.append(error)
+                return
+            else:
+                self._made[unit.key] = result
+                self._seconds += seconds
+            async with self._reporting:
+                await self._report(self.tally(unit.id))
+
+    def outcome(self) -> UnitOutputs[Output]:
+        """All outputs, or why there are not."""
+        if self._trouble:
+            raise self._trouble[0]
+        settled = self._made.keys() | self._failed.keys()
+        undone = [unit for unit in self._todo if unit.key not in settled]
+        total = len(self._units)
+        if undone:
+            raise WorkerDrainingError(
+                f"This worker is leaving with {len(undone)} of {total} {self._stage} units to do; "
+                "any worker on this queue goes on with them."
+            )
+        if self._units and not self._made:
+            reason = next(iter(self._failed.values()))
+            raise StageFailedError(
+                f"Not one of {total} {self._stage} units could be done: {reason}"
+            )
+        return UnitOutputs(
+            outputs={u.id: self._made[u.key] for u in self._units if u.key in self._made},
+            gaps=tuple(_gaps(self._units, self._failed, self._stage)),
+            reused=sum(unit.key in self._reused for unit in self._units),
+            engine_seconds=self._seconds,
+        )
+
+
+def _gaps(units: Sequence[Unit[Item]], failed: dict[str, str], stage: str) -> list[Gap]:
+    return [
+        Gap(
+            stage=stage,
+            unit_id=unit.id,
+            reason=failed[unit.key],
+            start=unit.start,
+            end=unit.end,
+        )
+        for unit in units
+        if unit.key in failed
+    ]
+
+
+async def _finish_flights(tasks: list[asyncio.Task[None]], stopping: asyncio.Event) -> None:
+    """Wait for the workers. When cancelled, give units in flight time to commit, then end them."""
+    try:
+        await asyncio.gather(*map(asyncio.shield, tasks))
+    except asyncio.CancelledError:
+        stopping.set()
+        await asyncio.wait(tasks, timeout=FLIGHT_GRACE)
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,150 @@
+"""The worker: settings → stores and engines → one Temporal worker per task queue.
+
+``python worker.py`` (or ``stope worker``) runs one until SIGTERM or SIGINT, then drains: units in
+flight are committed, the rest is left to other workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.flagship import FlagshipActivities
+from activities.mine import MineActivities
+from activities.runs import RunActivities
+from activities.services import Services, open_services
+from activities.transcribe import TranscribeActivities
+from client import connect_temporal
+from stope import names
+from stope.errors import StopeError, UsageError
+from stope.settings import Settings, load_settings
+from workflows.episode import PipelineWorkflow
+from workflows.flagship import FlagshipWorkflow
+from workflows.mine import MineWorkflow
+from workflows.transcribe import TranscribeWorkflow
+
+log = logging.getLogger(__name__)
+
+WORKFLOWS = (PipelineWorkflow, TranscribeWorkflow, MineWorkflow, FlagshipWorkflow)
+
+DRAIN_TIMEOUT = timedelta(minutes=10)
+"""How long units in flight may take after SIGTERM; a second signal ends the wait."""
+
+HEARTBEAT_THROTTLE = timedelta(milliseconds=200)
+"""The SDK would hold heartbeats back for up to a minute; ours are small, and people watch them."""
+
+_STAGES_AT_ONCE = {names.ORCHESTRATION_QUEUE: 20, names.SPEECH_QUEUE: 1, names.LLM_QUEUE: 4}
+
+
+def build_workers(client: Client, services: Services, queues: Sequence[str]) -> list[Worker]:
+    """One worker per queue, all on the same services.
+
+    Raises:
+        UsageError: a queue is unknown.
+    """
+    unknown = [queue for queue in queues if queue not in names.QUEUES]
+    if unknown or not queues:
+        raise UsageError(
+            f"There is no queue {', '.join(unknown) or 'named'}; there are "
+            f"{', '.join(names.QUEUES)}."
+        )
+    runs = RunActivities(services)
+    activities: dict[str, list[Callable[..., Any]]] = {
+        names.ORCHESTRATION_QUEUE: [
+            runs.open_run,
+            runs.open_stage,
+            runs.save_stage,
+            runs.close_pipeline,
+            runs.fail_run,
+        ],
+        names.SPEECH_QUEUE: [TranscribeActivities(services).transcribe_audio],
+        names.LLM_QUEUE: [
+            MineActivities(services).mine_transcript,
+            FlagshipActivities(services).evaluate_claims,
+        ],
+    }
+    return [
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=WORKFLOWS if queue == names.ORCHESTRATION_QUEUE else (),
+            activities=activities[queue],
+            max_concurrent_activities=_STAGES_AT_ONCE[queue],
+            graceful_shutdown_timeout=DRAIN_TIMEOUT,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        )
+        for queue in queues
+    ]
+
+
+async def run_worker(
+    settings: Settings,
+    client: Client,
+    stop: asyncio.Event,
+    *,
+    queues: Sequence[str] = names.QUEUES,
+    started: Callable[[], None] = lambda: None,
+) -> None:
+    """Work until ``stop`` is set, then drain. ``started`` is called once all queues are polled."""
+    services = await open_services(settings)
+    try:
+        async with AsyncExitStack() as stack:
+            for worker in build_workers(client, services, queues):
+                await stack.enter_async_context(worker)
+            log.info("worker: polling %s", ", ".join(queues))
+            started()
+            await stop.wait()
+            log.info("worker: draining")
+    finally:
+        await services.close()
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set the event on SIGTERM and SIGINT; a second signal ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            loop.remove_signal_handler(number)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+
+
+async def _main(queues: Sequence[str]) -> None:
+    settings = load_settings()
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+
+    def started() -> None:
+        print(f"worker: polling {', '.join(queues)}", file=sys.stderr, flush=True)  # noqa: T201  (status)
+
+    client = await connect_temporal(settings)
+    await run_worker(settings, client, stop, queues=queues, started=started)
+
+
+def main() -> int:
+    """Run a worker for the queues named on the command line; all of them by default."""
+    try:
+        asyncio.run(_main(tuple(sys.argv[1:]) or names.QUEUES))
+    except StopeError as error:
+        print(f"stope: {error}", file=sys.stderr)  # noqa: T201  (status)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Deterministic orchestration: which step comes next, and what happens when one fails."""
