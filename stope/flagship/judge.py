@@ -21,13 +21,17 @@ _SPARE_TOKENS = 100
 
 
 class RawVerdict(Frozen):
-    """One verdict as the model put it. The reason comes first: it is what the scores follow."""
+    """One verdict as the model put it.
 
-    reason: str = Field(min_length=1)
-    decision: Decision
+    Scores come before the decision and the reason: a small model that decides first repeats its
+    first decision for every claim.
+    """
+
     importance: int = Field(ge=0, le=10)
     novelty: int = Field(ge=0, le=10)
     confidence: int = Field(ge=0, le=10)
+    decision: Decision
+    reason: str = Field(min_length=1)
     text: str | None = None
 
 

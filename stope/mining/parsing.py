@@ -11,7 +11,6 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -191,53 +190,40 @@ def _line(number: int, line: str, name: str) -> _Line:
     return _Line(number, text, start, split_label(text))
 
 
-@dataclass(slots=True)
-class _Turn:
-    speaker: str | None
-    start: float | None
-    timed: bool
-    lines: list[str] = field(default_factory=list)
-
-
 def _read_prose(lines: list[_Line], name: str) -> list[Passage]:
     """Passages of a text, one for each paragraph, timed line or speaker's turn.
 
     A label and a time hold until the next one. ``Name:`` is a label only if two lines have one.
     """
     speakers = speakers_among([line.label for line in lines if line.text], least=2)
-    turns: list[_Turn] = []
-    speaker, start, paragraph = None, None, True
-    for line in lines:
-        timed, text = line.start is not None, line.text
-        if not text and not timed:
+    clocks: list[float] = []
+    turns: list[tuple[str | None, int, list[str]]] = []
+    speaker, paragraph = None, True
+    for number, text, start, label in lines:
+        if not text and start is None:
             paragraph = True
             continue
-        if line.start is not None:
-            if start is not None and line.start < start:
+        if start is not None:
+            if clocks and start < clocks[-1]:
                 raise fault(
-                    name, line.number, "the time is before the last one; put the lines in order."
+                    name, number, "the time is before the last one; put the lines in order."
                 )
-            start = line.start
-        named = line.label is not None and line.label.name in speakers
-        if line.label and named:
-            speaker, text = line.label.name, line.label.rest
-        if timed or named or paragraph:
-            turns.append(_Turn(speaker, start, timed))
-        turns[-1].lines.append(text)
+            clocks.append(start)
+        named = label if label and label.name in speakers else None
+        speaker = named.name if named else speaker
+        if named or paragraph or start is not None:
+            turns.append((speaker, len(clocks), []))
+        turns[-1][2].append(named.rest if named else text)
         paragraph = False
-    return _timed_passages(turns)
-
-
-def _timed_passages(turns: list[_Turn]) -> list[Passage]:
-    """Passages that end where the next time is given."""
-    passages: list[Passage] = []
-    end: float | None = None
-    for turn in reversed(turns):
-        known = None if turn.start is None else end
-        passages.append(Passage("\n".join(turn.lines), turn.speaker, turn.start, known))
-        if turn.timed:
-            end = turn.start
-    return passages[::-1]
+    return [
+        Passage(
+            "\n".join(texts),
+            said_by,
+            start=clocks[given - 1] if given else None,
+            end=clocks[given] if 0 < given < len(clocks) else None,
+        )
+        for said_by, given, texts in turns
+    ]
 
 
 def _markdown_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -20,9 +20,10 @@ _ARROW = "-->"
 _SETTING = re.compile(r"[A-Za-z][A-Za-z0-9]*:\S+")
 _COMMENT = re.compile(r"NOTE(?:\s|$)|(?:STYLE|REGION)\s*$")
 
-_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:\s([^<>]*))?>|</v>")
+# Tags end on their line: across lines "<" and ">" are as likely to be less and more.
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:[ \t]([^<>\n]*))?>|</v>")
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:[.\s/][^<>]*)?>|<[0-9:.]+>|\{\\[^{}]*\}")
+_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:[. \t/][^<>\n]*)?>|<[0-9:.]+>|\{\\[^{}\n]*\}")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _TURN = re.compile("(?:>>+\\s*|[-\u2013\u2014]\\s+|-(?=[^\\W\\d_a-z]))")
 
@@ -178,12 +179,11 @@ def _read_cues(text: str, name: str, *, webvtt: bool) -> list[_Cue]:
             comment = True
         else:
             _keep(held, cues, name)
-            held = (number, line)
             # With no blank line above it, only a number below text can belong to the next cue.
             numbers = not webvtt and line.strip().isdecimal() and bool(cues and cues[-1].lines)
-            if not opening and not numbers:
-                _keep(held, cues, name)
-                held = None
+            held = (number, line) if opening or numbers else None
+            if held is None:
+                _keep((number, line), cues, name)
             opening = False
     return cues
 

@@ -1,0 +1,29 @@
+"""Fixtures for all tiers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stope.models_cache import CATALOGUE, ModelsCache
+from stope.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SMALL_LLM = "qwen2.5-coder-0.5b-instruct"
+
+
+@pytest.fixture(scope="session")
+def interview() -> Path:
+    """The example recording."""
+    return ROOT / "examples" / "interview.opus"
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """The folder of verified weights; `make test` has fetched what the tests use."""
+    settings = Settings()
+    cache = ModelsCache(settings.models, settings.hub_timeout)
+    for name in ("tiny.en", SMALL_LLM):
+        cache.ensure(CATALOGUE[name])
+    return settings.models
