@@ -16,6 +16,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +31,7 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from stope import names
@@ -79,10 +81,9 @@ async def connect_temporal(settings: Settings) -> Client:
     Raises:
         ServerUnavailableError: nothing answers there.
     """
+    options = ClientConfig.load_client_connect_config()
     if settings.temporal_address is not None:
-        options = ClientConfig.load_client_connect_config()
         where = settings.temporal_address
-        options["target_host"] = where
     else:
         server = await asyncio.to_thread(DevServer(settings).running)
         if server is None:
@@ -90,11 +91,14 @@ async def connect_temporal(settings: Settings) -> Client:
                 f"No Temporal server runs for {settings.home}; `stope up` starts one, or set "
                 "TEMPORAL_ADDRESS."
             )
-        options, where = {"target_host": server.address}, server.address
+        where = server.address
+    options["target_host"] = where
     deadline = asyncio.get_running_loop().time() + _CONNECT_SECONDS
     while True:
         try:
-            return await Client.connect(data_converter=pydantic_data_converter, **options)
+            return await Client.connect(
+                data_converter=pydantic_data_converter, runtime=_runtime(), **options
+            )
         except (RuntimeError, RPCError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise ServerUnavailableError(
@@ -102,6 +106,13 @@ async def connect_temporal(settings: Settings) -> Client:
                     "runs and that TEMPORAL_ADDRESS is right."
                 ) from error
             await asyncio.sleep(0.2)
+
+
+@cache
+def _runtime() -> Runtime:
+    """The SDK's core without a line for every retry: a server that is away is said once, by us."""
+    logging = LoggingConfig(filter="error,temporalio_client::retry=off")
+    return Runtime(telemetry=TelemetryConfig(logging=logging))
 
 
 class JobClient:
@@ -303,7 +314,7 @@ class JobClient:
         return await self._jobs.runs(job_id)
 
     async def stage_jobs(self, job_id: str) -> list[Job]:
-        """The stage jobs of a pipeline, from its newest checkpoint and its running children."""
+        """The stage jobs that a pipeline was the first to start."""
         return await self._jobs.children(job_id)
 
     async def document(self, job_id: str) -> Document:
@@ -342,19 +353,21 @@ class JobClient:
             UsageError: it does not run.
         """
         temporal = await self.temporal()
-        if not await self._is_open(temporal, job_id):
+        run = await self._jobs.last_run(job_id)
+        workflow_id = run.workflow_id if run else job_id
+        if not await self._is_open(temporal, workflow_id):
             raise UsageError(f"The job {job_id} does not run, so there is nothing to cancel.")
-        await temporal.get_workflow_handle(job_id).cancel()
+        await temporal.get_workflow_handle(workflow_id).cancel()
 
     async def view(self, job_id: str) -> JobView:
         """Where a job stands: its stages, live progress, and what it is waiting for."""
         job = await self._jobs.get(job_id)
+        run = await self._jobs.last_run(job_id)
         stages: list[StageView] = []
         if not job.status.finished:
             temporal = await self.temporal()
-            for stage, workflow_id in _stage_workflows(job):
+            for stage, workflow_id in _stage_workflows(job, run):
                 stages.append(await _stage_view(temporal, stage, workflow_id))
-        run = await self._jobs.last_run(job_id)
         return JobView(
             job_id=job.id,
             type=job.type,
@@ -449,10 +462,10 @@ def _job_type(value: JobType | str) -> JobType:
         raise UsageError(f"There is no job type {value!r}; there are {known}.") from error
 
 
-def _stage_workflows(job: Job) -> list[tuple[JobType, str]]:
-    """The stages of a job and the ids of their workflows."""
+def _stage_workflows(job: Job, run: JobRun | None) -> list[tuple[JobType, str]]:
+    """The stages of a job and the ids of their workflows; a stage job may run as a child."""
     if job.type is not JobType.PIPELINE:
-        return [(job.type, job.id)]
+        return [(job.type, run.workflow_id if run else job.id)]
     stages = [JobType.MINE, JobType.FLAGSHIP]
     if job.input.kind is InputKind.RECORDING:
         stages.insert(0, JobType.TRANSCRIBE)

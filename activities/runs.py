@@ -16,6 +16,7 @@ from stope.models.job import (
     InputKind,
     Job,
     JobInput,
+    JobRun,
     JobStatus,
     JobType,
     JsonObject,
@@ -150,13 +151,23 @@ class RunActivities:
             }
             if gaps:
                 result["gaps"] = gaps
-            await jobs.finish_run(run.run_id, status, result=result, metrics={})
+            metrics = await self._metrics(job, run)
+            await jobs.finish_run(run.run_id, status, result=result, metrics=metrics)
             return StageDone(
                 status=status,
                 output_id=str(result["output_id"]),
                 result=merged,
                 gaps=len(gaps),
             )
+
+    async def _metrics(self, pipeline: Job, run: JobRun) -> JsonObject:
+        """What the stages of this attempt did, added up; a stage answered from its result is 0."""
+        totals: dict[str, float] = {}
+        for stage_run in await self._services.jobs.runs_under(pipeline.id, run.created_at):
+            for name, value in (stage_run.metrics or {}).items():
+                if isinstance(value, int | float):
+                    totals[name] = round(totals.get(name, 0) + value, 3)
+        return dict(totals)
 
     @activity.defn(name=names.FAIL_RUN)
     async def fail_run(self, request: FailRun) -> None:

@@ -24,4 +24,4 @@ async def _cancel(settings: Settings, job_id: str) -> None:
     async with JobClient(settings) as client:
         job = await client.job(job_id)
         await client.cancel(job.id)
-    status(f"asked {job.id} to stop; {command_line(f'status {job.id}')} shows when it has")
+    status(f"asked {job.id} to stop; {command_line('status', job.id)} shows when it has")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Coroutine
 from typing import TypeVar
@@ -76,10 +77,11 @@ def exit_code(error: StopeError) -> int:
     return USAGE if isinstance(error, UsageError) else FAILED
 
 
-def command_line(words: str) -> str:
-    """How to call us again, as this process was called: with the same home."""
+def command_line(*words: str) -> str:
+    """How to call us again, as this process was called: with the same home. Fit for a shell."""
     home = os.environ.get("STOPE_HOME")
-    return f"STOPE_HOME={home} stope {words}" if home else f"stope {words}"
+    prefix = f"STOPE_HOME={shlex.quote(home)} " if home else ""
+    return f"{prefix}stope {shlex.join(words)}"
 
 
 def clock(seconds: float | None) -> str:

@@ -121,7 +121,7 @@ async def _run(
             left = [path for path, job in zip(paths, jobs, strict=True) if job in open_jobs]
             status(
                 "interrupted; nothing finished is lost. Go on with: "
-                + command_line("run " + " ".join(str(path) for path in left))
+                + command_line("run", *map(str, left))
             )
             return INTERRUPTED
         codes = [await _finish(client, job.id, as_json) for job in jobs]
@@ -150,7 +150,7 @@ async def _submit(
             typer.echo(started.id)
     status(
         f"started; a worker takes them on: {command_line('up')} is one, and "
-        f"{command_line('watch JOB')} shows them"
+        f"{command_line('watch', jobs[0].id)} shows them"
     )
     return 0
 
@@ -209,7 +209,7 @@ async def _finish(client: JobClient, job_id: str, as_json: bool) -> int:
         if as_json:
             print_json(job_json(job, error=str(error)))
         status(f"stope: {error}")
-        status(f"the progress is kept; go on with: {command_line(f'run {job.input.path}')}")
+        status(f"the progress is kept; go on with: {command_line('run', job.input.path)}")
         return FAILED
     document = await client.document(job_id)
     paths = await client.export(job_id, client.settings.home / "exports" / job_id)

@@ -65,4 +65,4 @@ async def _submit(
     else:
         typer.echo(job.id)
     if not job.status.finished:
-        status(f"{command_line(f'watch {job.id}')} shows it; {command_line('up')} works on it")
+        status(f"{command_line('watch', job.id)} shows it; {command_line('up')} works on it")

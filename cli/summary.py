@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.padding import Padding
 from rich.text import Text
 
 from cli.console import clock, out
@@ -45,4 +44,4 @@ def _print_claim(item: JudgedClaim) -> None:
     head.append(item.verdict.canonical_text)
     out.print(head)
     quote = " ".join(evidence.quote.split())
-    out.print(Padding(Text(f'"{quote}"', style="dim"), (0, 0, 0, 6)))
+    out.print(Text(f'      "{quote}"', style="dim"))

@@ -24,6 +24,7 @@ from stope.settings import Settings
 START_SECONDS = 60.0
 _LOOPBACK = "127.0.0.1"
 _POLL = 0.05
+_PORT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class DevServer:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / "start.lock", timeout=START_SECONDS * 1.5):
-                return self.running() or self._start()
+                return self.running() or self._restart()
         except Timeout as error:
             raise ServerUnavailableError(
                 f"Another process has been starting the Temporal server of {self._settings.home} "
@@ -94,6 +95,11 @@ class DevServer:
             process.wait(timeout=10)
         return True
 
+    def _restart(self) -> ServerInfo:
+        """Start a server; one of ours that hangs or was left half-started is ended first."""
+        self.stop()
+        return self._start()
+
     def _start(self) -> ServerInfo:
         port, ui_port = self._ports()
         command = [
@@ -112,6 +118,10 @@ class DevServer:
                 start_new_session=True,
             )
         info = ServerInfo(process.pid, f"{_LOOPBACK}:{port}", f"http://{_LOOPBACK}:{ui_port}")
+        # Written before it listens: whoever comes after a crash of ours finds this process.
+        temporary = self._state.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(info)))
+        temporary.replace(self._state)
         deadline = time.monotonic() + START_SECONDS
         while not _listens(info.address):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -121,9 +131,6 @@ class DevServer:
                     f"says: {self._log_end()}"
                 )
             time.sleep(_POLL)
-        temporary = self._state.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(info)))
-        temporary.replace(self._state)
         return info
 
     def _ports(self) -> tuple[int, int]:
@@ -131,8 +138,14 @@ class DevServer:
         last = self._last()
         if last is not None:
             port, ui_port = int(last.address.split(":")[1]), int(last.ui_url.rsplit(":", 1)[1])
-            if _is_free(port) and _is_free(ui_port):
-                return port, ui_port
+            # A killed server's ports are free a moment later; workers know only these.
+            deadline = time.monotonic() + _PORT_SECONDS
+            while True:
+                if _is_free(port) and _is_free(ui_port):
+                    return port, ui_port
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(_POLL)
         port = self._settings.temporal_port
         if port and _is_free(port) and _is_free(port + 1000):
             return port, port + 1000

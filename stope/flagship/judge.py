@@ -15,6 +15,7 @@ from stope.models.claim import Claim
 from stope.models.frozen import Frozen
 from stope.models.verdict import Decision, Verdict
 from stope.prompts import load_prompt
+from stope.wording import same_content
 
 PROMPT = "judge"
 _SPARE_TOKENS = 100
@@ -96,7 +97,9 @@ def _verdict(claim: Claim, raw: RawVerdict) -> Verdict:
     return Verdict(
         claim_id=claim.id,
         decision=raw.decision,
-        canonical_text=(raw.text or claim.text).strip() or claim.text,
+        canonical_text=(
+            raw.text.strip() if raw.text and same_content(raw.text, claim.text) else claim.text
+        ),
         importance=raw.importance,
         novelty=raw.novelty,
         confidence=raw.confidence,

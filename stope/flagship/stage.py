@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from stope.artifacts import ArtifactStore
-from stope.flagship.batches import PLAN_VERSION, Batch, BatchPlan, plan_batches
+from stope.flagship.batches import PLAN_VERSION, Batch, BatchPlan, claim_text, plan_batches
 from stope.flagship.judge import PROMPT, BatchVerdicts, RawVerdict, judge_batch
 from stope.flagship.ranking import rank_claims, verdict_without_model
 from stope.identity import digest_of
@@ -99,7 +99,7 @@ async def evaluate(
                         job.namespace,
                         ledger.model.identity,
                         recipe,
-                        [by_id[name] for name in batch.claim_ids],
+                        [claim_text(by_id[name]) for name in batch.claim_ids],
                     ]
                 ),
                 item=batch,

@@ -7,28 +7,19 @@ otherwise the quote is ungrounded. The evidence then quotes the transcript, neve
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 
 from rapidfuzz import fuzz
 
 from stope.models.claim import Alignment, Evidence
 from stope.models.transcript import Transcript
+from stope.wording import normalise
 
 FUZZY_MIN = 85.0
 """A stretch less like the quote than this is not its source."""
 
 MIN_WORDS = 2
 """Shorter quotes match by chance."""
-
-_NOT_WORD = re.compile(r"(?:[^\w%]|_)+")
-
-
-def normalise(text: str) -> list[str]:
-    """The words of a text for comparing: no case, accents' form or punctuation."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _NOT_WORD.sub(" ", folded).split()
 
 
 class TranscriptIndex:

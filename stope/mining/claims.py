@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stope.identity import digest_of
-from stope.mining.alignment import TranscriptIndex, normalise
+from stope.mining.alignment import TranscriptIndex
 from stope.mining.answer import RawClaim, SegmentClaims
 from stope.models.claim import Claim, Stance
 from stope.models.segment import Segment
 from stope.models.transcript import Transcript
+from stope.wording import normalise, same_content
 
 
 def assemble_claims(
@@ -25,7 +26,7 @@ def assemble_claims(
         output = mined.get(segment.id)
         seen: set[tuple[str, ...]] = set()
         for raw in output.claims if output else ():
-            text = (raw.claim or raw.quote).strip()
+            text = _standalone_text(raw)
             words = tuple(normalise(text))
             if not words or words in seen:
                 continue
@@ -42,6 +43,14 @@ def assemble_claims(
                 )
             )
     return tuple(claims)
+
+
+def _standalone_text(raw: RawClaim) -> str:
+    """The model's rewriting where it still says what the quote says, else the quote itself."""
+    quote = raw.quote.strip()
+    if raw.claim is None or not same_content(raw.claim, quote):
+        return quote
+    return raw.claim.strip()
 
 
 def _new_id(raw: RawClaim, text: str, taken: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from stope.artifacts import ArtifactStore
@@ -113,7 +114,8 @@ async def mine(
         transcript_digest=transcript_digest,
         model=job.config.miner_model,
         segments=len(plan.segments),
-        claims=assemble_claims(transcript, plan.segments, done.outputs),
+        # In a thread: on a long transcript it must not keep the heartbeat waiting.
+        claims=await asyncio.to_thread(assemble_claims, transcript, plan.segments, done.outputs),
         gaps=done.gaps,
     )
     digest = await artifacts.put_model(mined)

@@ -127,6 +127,15 @@ class JobRecords:
         async with self._database.reading() as connection:
             return [_run_of(row) for row in await connection.execute(query)]
 
+    async def runs_under(self, pipeline_id: str, since: datetime) -> list[JobRun]:
+        """The runs of a pipeline's stages that began since a moment."""
+        query = select(job_run).where(
+            job_run.c.workflow_id.startswith(f"{pipeline_id}/", autoescape=True),
+            job_run.c.created_at >= since,
+        )
+        async with self._database.reading() as connection:
+            return [_run_of(row) for row in await connection.execute(query)]
+
     async def last_run(self, job_id: str) -> JobRun | None:
         """The newest attempt at a job."""
         runs = await self.runs(job_id)

@@ -51,9 +51,15 @@ async def transcribe(
 
     samples = scratch / f"{job.input.digest}.s16"
     run.note("decoding")
+    decoding = asyncio.Lock()
+
+    async def ensure_samples() -> None:
+        # Another machine, or a finished run, may have left nothing here. Once, not per chunk.
+        async with decoding:
+            await asyncio.to_thread(_decode_once, path, samples)
 
     async def make_plan() -> ChunkPlan:
-        await _ensure_scratch(path, samples)
+        await ensure_samples()
         run.note("finding speech")
         return await asyncio.to_thread(plan_chunks, samples)
 
@@ -67,7 +73,7 @@ async def transcribe(
     engine = await load_transcriber(job.config.asr_model)
 
     async def do(unit: Unit[Chunk]) -> ChunkTranscript:
-        await _ensure_scratch(path, samples)
+        await ensure_samples()
         window = await asyncio.to_thread(
             read_window, samples, unit.item.start_sample, unit.item.end_sample
         )
@@ -137,11 +143,6 @@ def _validate(path: Path, digest: str) -> None:
             f"{path} has changed since this job was made; run it again and its new content "
             "becomes a job of its own."
         )
-
-
-async def _ensure_scratch(path: Path, samples: Path) -> None:
-    """Decode unless it is done: another machine, or a finished run, may have left nothing here."""
-    await asyncio.to_thread(_decode_once, path, samples)
 
 
 def _show_transcript(

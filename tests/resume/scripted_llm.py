@@ -32,7 +32,7 @@ class ScriptedLlm:
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802  (the base class's name)
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 reply = json.dumps(owner.answer(body)).encode()
                 try:

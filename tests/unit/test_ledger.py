@@ -16,7 +16,8 @@ from stope.errors import (
 from stope.llm.chat import ChatAnswer, ChatRequest, Message
 from stope.llm.scripted import ScriptedChatModel, cut_off, finished
 from stope.models.frozen import Frozen
-from tests.builders import RUN_BEGAN, MemoryLedgerStore, ledger_of
+from tests.builders import ledger_of
+from tests.memory import RUN_BEGAN, MemoryLedgerStore
 
 
 class Colour(Frozen):

@@ -17,7 +17,8 @@ from stope.errors import (
     WorkerDrainingError,
 )
 from stope.units import Tally, Unit, UnitOutputs, run_units, stored_plan
-from tests.builders import MemoryUnitStore, Note, Work, turn
+from tests.builders import Note, Work, turn
+from tests.memory import MemoryUnitStore
 
 OLD = Note(text="old").model_dump_json()
 NO_SOUND = ChunkUndecodableError("no sound")

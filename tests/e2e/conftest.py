@@ -1,0 +1,90 @@
+"""The ``stope`` program as a person calls it, in a home of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stope.identity import digest_file
+from stope.models_cache import download_wheel
+from tests.conftest import SMALL_LLM
+
+BECKETT = "useful_moonshine_onnx==20251121"
+BECKETT_SHA256 = "e5a26b3d29e5b0bc"
+
+
+@dataclass(frozen=True)
+class Stope:
+    """Runs the program with an environment of its own; never with the caller's settings."""
+
+    home: Path
+    environment: dict[str, str]
+
+    def __call__(
+        self, *words: str | Path, timeout: float = 900, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*words),
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=self.home.parent,
+        )
+
+    def command(self, *words: str | Path) -> list[str]:
+        return [sys.executable, "-m", "cli.main", *map(str, words)]
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*words),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.home.parent,
+        )
+
+
+def make_stope(home: Path, models: Path, llm: str) -> Stope:
+    """The program in a home, with a model folder and a default language model."""
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("STOPE_", "TEMPORAL_", "OPENAI_"))
+    } | {
+        "STOPE_HOME": str(home),
+        "STOPE_MODELS": str(models),
+        "STOPE_LLM": llm,
+        "STOPE_TEMPORAL_PORT": "0",
+        "STOPE_HEARTBEAT_TIMEOUT": "3",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    return Stope(home, environment)
+
+
+@pytest.fixture
+def stope(tmp_path: Path, models: Path) -> Iterator[Stope]:
+    program = make_stope(tmp_path / "home", models, f"embedded:{SMALL_LLM}")
+    yield program
+    program("down")
+
+
+@pytest.fixture(scope="session")
+def beckett(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten seconds of real human speech, out of a wheel of the package registry."""
+    folder = tmp_path_factory.mktemp("beckett")
+    wheel = download_wheel(BECKETT, folder)
+    path = folder / "beckett.wav"
+    with zipfile.ZipFile(wheel) as archive:
+        path.write_bytes(archive.read("moonshine_onnx/assets/beckett.wav"))
+    assert digest_file(path).startswith(BECKETT_SHA256)
+    return path

@@ -1,0 +1,124 @@
+"""Stores that live in memory: strict stand-ins for the records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from stope.llm.chat import ChatAnswer, ChatRequest
+from stope.llm.ledger import LedgerEntry
+from stope.models.checkpoint import Checkpoint
+from stope.models.job import JsonObject
+
+RUN_BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
+"""When the runs of ``tests/builders.py`` began, and the first answers came in."""
+
+
+class MemoryUnitStore:
+    """A ``UnitStore`` in memory. A commit takes a turn of the event loop, as a real one does.
+
+    ``commits`` holds the keys in the order they were committed; ``refusal`` is what the next
+    commits fail with.
+    """
+
+    def __init__(self, **committed: str) -> None:
+        self.plans: dict[str, str] = {}
+        self.outputs = dict(committed)
+        self.commits: list[str] = []
+        self.refusal: Exception | None = None
+
+    async def read_plan(self, key: str) -> str | None:
+        """See ``UnitStore``."""
+        return self.plans.get(key)
+
+    async def write_plan(self, key: str, stage: str, body: str) -> None:
+        """See ``UnitStore``."""
+        self.plans.setdefault(key, body)
+
+    async def read_outputs(self, keys: Sequence[str]) -> dict[str, str]:
+        """See ``UnitStore``."""
+        return {key: self.outputs[key] for key in keys if key in self.outputs}
+
+    async def commit(self, key: str, stage: str, output: str, seconds: float) -> None:
+        """See ``UnitStore``."""
+        await asyncio.sleep(0)
+        if self.refusal is not None:
+            raise self.refusal
+        self.commits.append(key)
+        self.outputs.setdefault(key, output)
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One answer as the ledger keeps it."""
+
+    key: str
+    entry: LedgerEntry
+    made_at: datetime
+
+
+class MemoryLedgerStore:
+    """A ``LedgerStore`` in memory that allows no step out of order.
+
+    ``now`` is the time at which answers come in; a test moves it.
+    """
+
+    def __init__(self) -> None:
+        self.now = RUN_BEGAN
+        self.rows: dict[str, LedgerRow] = {}
+        self.events: list[str] = []
+
+    async def find(self, key: str, since: datetime) -> LedgerEntry | None:
+        """See ``LedgerStore``."""
+        rows = [row for row in reversed(self.rows.values()) if row.key == key]
+        for status in ("accepted", "received"):
+            for row in rows:
+                if row.entry.status == status:
+                    return row.entry
+        return next((row.entry for row in rows if row.made_at >= since), None)
+
+    async def receive(
+        self, key: str, request: ChatRequest, answer: ChatAnswer, job_id: str
+    ) -> LedgerEntry:
+        """See ``LedgerStore``."""
+        entry = LedgerEntry(f"answer-{len(self.rows) + 1}", "received", None, answer)
+        self.rows[entry.id] = LedgerRow(key, entry, self.now)
+        self.events.append(f"received {entry.id}")
+        return entry
+
+    async def accept(self, entry_id: str) -> None:
+        """See ``LedgerStore``."""
+        key = self.rows[entry_id].key
+        if any(row.key == key and row.entry.status == "accepted" for row in self.rows.values()):
+            self._judge(entry_id, "rejected", "another answer was accepted first")
+        else:
+            self._judge(entry_id, "accepted", None)
+
+    async def reject(self, entry_id: str, reason: str) -> None:
+        """See ``LedgerStore``."""
+        self._judge(entry_id, "rejected", reason)
+
+    @property
+    def statuses(self) -> list[str]:
+        """The status of every answer, in the order they came in."""
+        return [row.entry.status for row in self.rows.values()]
+
+    def _judge(self, entry_id: str, status: str, reason: str | None) -> None:
+        row = self.rows[entry_id]
+        if row.entry.status != "received":
+            raise AssertionError(f"{entry_id} was judged before: {row.entry.status}")
+        self.rows[entry_id] = replace(row, entry=replace(row.entry, status=status, reason=reason))
+        self.events.append(f"{status} {entry_id}")
+
+
+class MemoryMirror:
+    """A checkpoint mirror that keeps every body it was given."""
+
+    def __init__(self) -> None:
+        self.bodies: list[JsonObject] = []
+
+    async def write(self, checkpoint: Checkpoint) -> None:
+        """See ``CheckpointMirror``."""
+        self.bodies.append(checkpoint.model_dump(mode="json"))

@@ -1,0 +1,59 @@
+"""Histories of released workflows still replay; a history of another program does not.
+
+``histories/*.json`` were exported from real runs. A change of workflow code that breaks one of
+them would strand the jobs of people who upgrade: version it with ``workflow.patched`` instead.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from worker import WORKFLOWS
+
+HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+
+
+def _history(path: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(path.stem, path.read_text())
+
+
+def _replayer() -> Replayer:
+    return Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
+
+
+def test_every_workflow_type_has_a_committed_history() -> None:
+    kinds = {
+        json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"][
+            "workflowType"
+        ]["name"]
+        for path in HISTORIES
+    }
+    assert kinds == {workflow.__name__ for workflow in WORKFLOWS}
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_committed_history_replays(path: Path) -> None:
+    await _replayer().replay_workflow(_history(path))
+
+
+async def test_canary_a_history_with_another_first_activity_must_fail() -> None:
+    [path] = [path for path in HISTORIES if path.stem == "mine"]
+    body = path.read_text()
+    assert "open_run" in body
+    changed = WorkflowHistory.from_json("canary", body.replace("open_run", "open_the_run"))
+    with pytest.raises(NondeterminismError):
+        await _replayer().replay_workflow(changed)
+
+
+def test_histories_carry_references_not_content() -> None:
+    for path in HISTORIES:
+        for event in _history(path).events:
+            assert event.ByteSize() < 4_000
+            assert b"heat pump" not in event.SerializeToString()
