@@ -23,8 +23,6 @@ models: setup  ## fetch and verify the default model weights
 	$(BIN)/stope models pull
 
 demo: setup  ## the whole pipeline on examples/interview.opus; the second time it is cached
-	@mkdir -p $(DEMO_HOME)
-	@$(BIN)/stope models pull
 	@time STOPE_HOME=$(DEMO_HOME) $(BIN)/stope run examples/interview.opus
 
 test: setup  ## the whole test suite

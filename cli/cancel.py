@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.console import command_line, settings_with_logging, start, status
-from cli.jobs import JobArgument
+from cli.options import JobArgument
 from client import JobClient
 from stope.settings import Settings
 

@@ -11,7 +11,7 @@ import typer
 from pydantic import SecretStr
 
 from cli.console import FAILED, out, print_json, settings_with_logging, start
-from cli.run import AsJson
+from cli.options import AsJson
 from client import connect_temporal
 from stope import __version__
 from stope.artifacts import ArtifactStore

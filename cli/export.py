@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.console import settings_with_logging, start
-from cli.jobs import JobArgument
+from cli.options import JobArgument
 from client import JobClient
 from stope.errors import UsageError
 from stope.report.exports import FORMATS

@@ -9,16 +9,12 @@ import typer
 from rich.table import Table
 
 from cli.console import FAILED, job_json, out, print_json, settings_with_logging, start
+from cli.options import AsJson, JobArgument
 from cli.progress import describe, progress_view
-from cli.run import AsJson
 from client import JobClient
 from stope.errors import ServerUnavailableError
 from stope.models.job import JobRun
 from stope.settings import Settings
-
-JobArgument = Annotated[
-    str, typer.Argument(metavar="JOB", help="A job's id, or the beginning of it.")
-]
 
 
 def register(app: typer.Typer) -> None:

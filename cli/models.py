@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -9,9 +10,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from cli.console import err, out, print_json, settings_with_logging, status
-from cli.run import AsJson
+from cli.options import AsJson
 from stope.errors import UsageError
 from stope.llm.spec import parse_model
+from stope.models.job import InputKind, Job
 from stope.models_cache import CATALOGUE, Model, ModelsCache
 from stope.settings import Settings
 
@@ -61,6 +63,24 @@ def pull(names: Names = None) -> None:
     for model in _chosen(settings, names):
         _pull_one(cache, model)
         status(f"{model.name}: verified, in {cache.path(model)}")
+
+
+def fetch_missing(settings: Settings, jobs: Iterable[Job]) -> None:
+    """Fetch the weights that jobs will need and that are not here, with progress.
+
+    What is here is hashed when it is loaded.
+    """
+    cache = ModelsCache(settings.models, settings.hub_timeout)
+    for name in dict.fromkeys(name for job in jobs for name in _weights_of(job)):
+        model = CATALOGUE.get(name)
+        if model is not None and not cache.present(model):
+            _pull_one(cache, model)
+
+
+def _weights_of(job: Job) -> list[str]:
+    specs = [parse_model(name) for name in (job.config.miner_model, job.config.flagship_model)]
+    names = [spec.model for spec in specs if spec.provider == "embedded"]
+    return [job.config.asr_model, *names] if job.input.kind is InputKind.RECORDING else names
 
 
 def _pull_one(cache: ModelsCache, model: Model) -> None:

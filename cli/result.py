@@ -7,8 +7,7 @@ import json
 import typer
 
 from cli.console import FAILED, job_json, print_json, settings_with_logging, start
-from cli.jobs import JobArgument
-from cli.run import AsJson
+from cli.options import AsJson, JobArgument
 from client import JobClient, JobFailedError
 from stope.settings import Settings
 

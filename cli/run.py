@@ -19,6 +19,8 @@ from cli.console import (
     start,
     status,
 )
+from cli.models import fetch_missing
+from cli.options import AsJson, Asr, FlagshipLlm, Language, Llm, MaxWorkers, Paths
 from cli.progress import progress_view
 from cli.session import working_session
 from cli.summary import print_summary
@@ -26,37 +28,6 @@ from client import JobClient, JobFailedError
 from stope.dev_server import DevServer
 from stope.models.job import Job, JobStatus
 from stope.settings import Settings
-
-Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH…", help="Recordings, or text transcripts.")
-]
-Llm = Annotated[
-    str | None,
-    typer.Option(
-        "--llm",
-        help="Language model: embedded:NAME, ollama:NAME, openai:NAME or URL#NAME.",
-        show_default=False,
-    ),
-]
-FlagshipLlm = Annotated[
-    str | None,
-    typer.Option("--flagship-llm", help="Another one for the verdicts.", show_default=False),
-]
-Asr = Annotated[
-    str | None,
-    typer.Option(
-        "--asr", help="Speech model: a faster-whisper name or folder.", show_default=False
-    ),
-]
-Language = Annotated[
-    str | None,
-    typer.Option("--language", help="ISO 639-1; detected if left out.", show_default=False),
-]
-MaxWorkers = Annotated[
-    int | None,
-    typer.Option("--max-workers", min=1, help="LLM calls at once.", show_default=False),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per job, on stdout.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -166,6 +137,8 @@ async def _work(
     # Imported here: a cached answer does not need the worker's libraries.
     from worker import stop_on_signals
 
+    if settings.temporal_address is None:
+        await asyncio.to_thread(fetch_missing, settings, jobs)
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with working_session(settings, stop) as server:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.console import command_line, job_json, print_json, settings_with_logging, start, status
-from cli.run import AsJson, Asr, FlagshipLlm, Language, Llm, MaxWorkers
+from cli.options import AsJson, Asr, FlagshipLlm, Language, Llm, MaxWorkers
 from client import JobClient
 from stope.dev_server import DevServer
 from stope.models.job import JobType

@@ -16,7 +16,7 @@ from stope.llm.chat import ChatRequest
 from stope.llm.ledger import Ledger
 from stope.llm.scripted import Reply, ScriptedChatModel, cut_off
 from stope.models.checkpoint import FlagshipCheckpoint
-from stope.models.claim import Claim
+from stope.models.claim import Claim, ClaimType
 from stope.models.job import JobType
 from stope.models.knowledge import Knowledge, MinedClaims
 from stope.models.verdict import Decision, Tier, Verdict
@@ -147,46 +147,60 @@ def test_a_grounded_statement_is_left_to_the_model() -> None:
     assert verdict_without_model(claim_of("Why bees matter is known.")) is None
 
 
-async def test_only_undecided_claims_reach_the_model_and_all_claims_are_ranked() -> None:
-    ungrounded = claim_of("Nobody said this.", grounded=False)
-    question = claim_of("Why do bees matter?")
-    artifacts, rows = ArtifactStore("memory://"), list[Knowledge]()
+async def evaluated(
+    claims: list[Claim], model: ScriptedChatModel, units: MemoryUnitStore, mirror: MemoryMirror
+) -> Knowledge:
+    """What the whole stage knows about claims."""
+    artifacts = ArtifactStore("memory://")
     mined = MinedClaims(
-        transcript_digest="0" * 64,
-        model="scripted:model",
-        segments=1,
-        claims=(ungrounded, CLAIMS[0], question, CLAIMS[1]),
+        transcript_digest="0" * 64, model=model.identity, segments=1, claims=tuple(claims)
     )
-    model = ScriptedChatModel([answer(c1=raw(3), c2=raw(9))])
 
     class Records:
         async def write_verdicts(self, output_id: str, knowledge: Knowledge) -> None:
-            rows.append(knowledge)
+            """The rows are of no interest here."""
 
     async def open_ledger(_name: str) -> Ledger:
         return ledger_of(model)
 
-    checkpoint, digest = FlagshipCheckpoint(), await artifacts.put_model(mined)
+    digest = await artifacts.put_model(mined)
     outcome = await evaluate(
-        stage_run_of(JobType.FLAGSHIP, digest, checkpoint, MemoryMirror()),
-        units=MemoryUnitStore(),
+        stage_run_of(JobType.FLAGSHIP, digest, FlagshipCheckpoint(), mirror),
+        units=units,
         artifacts=artifacts,
         records=Records(),
         open_ledger=open_ledger,
     )
+    return await artifacts.get_model(str(outcome.result["knowledge_digest"]), Knowledge)
+
+
+async def test_only_undecided_claims_reach_the_model_and_all_claims_are_ranked() -> None:
+    ungrounded = claim_of("Nobody said this.", grounded=False)
+    question = claim_of("Why do bees matter?")
+    claims = [ungrounded, CLAIMS[0], question, CLAIMS[1]]
+    model, mirror = ScriptedChatModel([answer(c1=raw(3), c2=raw(9))]), MemoryMirror()
+    knowledge = await evaluated(claims, model, MemoryUnitStore(), mirror)
     assert [shown_in(request) for request in model.requests] == [
         [f"c{number}: {claim.text}" for number, claim in enumerate(CLAIMS[:2], start=1)]
     ]
-    ranked = [(item.rank, item.claim, item.verdict.decision) for item in rows[0].claims]
-    assert ranked == [
+    assert [(item.rank, item.claim, item.verdict.decision) for item in knowledge.claims] == [
         (1, CLAIMS[1], Decision.ACCEPT),
         (2, CLAIMS[0], Decision.ACCEPT),
         (3, ungrounded, Decision.REJECT),
         (4, question, Decision.REJECT),
     ]
-    assert outcome.result["tiers"] == {"A": 1, "B": 0, "C": 1}
-    assert (checkpoint.stage, checkpoint.progress_percent) == ("completed", 100)
-    assert checkpoint.completed_claims == [claim.id for claim in mined.claims]
+    assert mirror.bodies[-1]["completed_claims"] == [claim.id for claim in claims]
+    assert mirror.bodies[-1]["progress_percent"] == 100
+
+
+@pytest.mark.xfail(strict=True, reason="bug: the key has the texts, the output has the old ids")
+async def test_committed_verdicts_are_found_again_by_claims_of_other_ids() -> None:
+    units, claim = MemoryUnitStore(), claim_of("Bees matter.")
+    namesake = claim.model_copy(update={"id": "clm_000000000000", "type": ClaimType.CAUSAL})
+    for claims in ([claim], [namesake]):
+        model = ScriptedChatModel(lambda _: answer(c1=raw(9)))
+        knowledge = await evaluated(claims, model, units, MemoryMirror())
+        assert [item.claim for item in knowledge.claims] == claims
 
 
 def test_ranks_are_total_and_do_not_depend_on_the_order_of_verdicts() -> None:
