@@ -36,23 +36,28 @@ async def working_session(
     server = DevServer(settings)
     info = await asyncio.to_thread(server.ensure)
     leave = asyncio.Event()
-    tasks = [
+    work = asyncio.create_task(_work_in_turn(settings, leave))
+    # A worker that cannot start or breaks ends the wait; its error comes out below.
+    work.add_done_callback(lambda task: stop.set() if _error_of(task) else None)
+    helpers = [
         asyncio.create_task(_keep_up(server)),
-        asyncio.create_task(_work_in_turn(settings, leave)),
+        asyncio.create_task(_forward(stop, leave)),
     ]
-    forward = asyncio.create_task(_forward(stop, leave))
     try:
         yield info
-        if not stop.is_set():
-            leave.set()
-            await tasks[1]
     finally:
         leave.set()
-        if stop.is_set() and not tasks[1].done():
+        if stop.is_set() and not work.done():
             status("finishing the units in flight; Ctrl-C again leaves at once")
-        forward.cancel()
-        tasks[0].cancel()
-        await asyncio.gather(*tasks, forward, return_exceptions=True)
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(work, *helpers, return_exceptions=True)
+    if error := _error_of(work):
+        raise error
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
 
 
 async def _forward(stop: asyncio.Event, leave: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from client import JobClient
 from stope.errors import InputError, StopeError
-from stope.identity import digest_bytes
+from stope.identity import digest_bytes, digest_file
 from stope.job_input import input_from_path
 from stope.models.job import InputKind, JobInput
 from stope.records.database import Database
@@ -24,7 +24,7 @@ class NoCache(SourceDigests):
         """There is no database."""
 
     async def digest(self, path: Path) -> str:
-        return digest_bytes(path.read_bytes())
+        return digest_file(path)
 
 
 async def read(path: Path) -> JobInput:
