@@ -26,7 +26,10 @@ def translated() -> Iterator[None]:
     try:
         yield
     except StopeError as error:
-        raise failure_of(error) from error
+        log.info("%s: %s", error.code, error, exc_info=True)
+        # Not chained: the causes' stack traces would make the failure too large for history, and
+        # people would read "Failure exceeds size limit" in place of our sentence.
+        raise failure_of(error) from None
     except Exception as error:
         attempt = activity.info().attempt
         log.exception("unexpected error in %s", activity.info().activity_type)
@@ -34,7 +37,7 @@ def translated() -> Iterator[None]:
             f"Unexpected {type(error).__name__}: {error}",
             type="Unexpected",
             non_retryable=attempt >= UNEXPECTED_ATTEMPTS,
-        ) from error
+        ) from None
 
 
 def failure_of(error: StopeError) -> ApplicationError:

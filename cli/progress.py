@@ -48,6 +48,7 @@ class Bars:
             console=err,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, str | None] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -67,6 +68,10 @@ class Bars:
             name = stage.stage.value
             if name not in self._tasks:
                 self._tasks[name] = self._progress.add_task("", total=1, stage=name, text="")
+            if stage.waiting is not None and self._said.get(name) != stage.waiting:
+                # Too long for the bar's line, and the reason is what people need.
+                self._progress.console.print(f"{name}: {describe(stage)}", markup=False)
+            self._said[name] = stage.waiting
             done, total = _amounts(stage)
             self._progress.update(
                 self._tasks[name], completed=done, total=total, text=describe(stage)[:44]

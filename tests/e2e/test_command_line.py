@@ -87,6 +87,19 @@ async def test_ctrl_c_leaves_a_job_that_the_same_command_goes_on_with(
     assert all(count == 1 for count in llm.calls.values())
 
 
+def test_an_unreachable_llm_is_waited_for_and_named(stope: Stope, talk: Path) -> None:
+    process = stope.start("run", talk, "--llm", "http://127.0.0.1:9/v1#nobody")
+    assert process.stderr is not None
+    said = ""
+    while "cannot be reached" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+
+
 async def test_two_runs_at_once_do_the_work_once(
     stope: Stope, llm: ScriptedLlm, talk: Path
 ) -> None:
