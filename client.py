@@ -174,7 +174,7 @@ class JobClient:
         source = await self._input(kind, str(input_id))
         job = await self._jobs.create(
             Job(
-                id=job_id_of(kind, source.digest, wanted, recipe_of(kind)),
+                id=job_id_of(kind, source.identity, wanted, recipe_of(kind)),
                 type=kind,
                 input=source,
                 config=wanted,
@@ -182,6 +182,11 @@ class JobClient:
                 created_at=datetime.now(UTC),
             )
         )
+        if job.input.path != source.path and not await asyncio.to_thread(
+            Path(job.input.path).exists
+        ):
+            # The file was moved: the job reads it where it is now.
+            await self._jobs.set_input(job.id, source)
         if auto_process:
             await self.start_job(job.id)
         return job.id

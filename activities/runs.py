@@ -72,7 +72,7 @@ class RunActivities:
             config = pipeline.config
             job = await jobs.create(
                 Job(
-                    id=job_id_of(request.stage, source.digest, config, recipe_of(request.stage)),
+                    id=job_id_of(request.stage, source.identity, config, recipe_of(request.stage)),
                     type=request.stage,
                     input=source,
                     config=config,

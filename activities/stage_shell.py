@@ -18,7 +18,7 @@ from stope.models.checkpoint import Checkpoint
 from stope.models.job import Job, JobRun
 from stope.models.messages import StageDone, StageRequest
 from stope.models.progress import StageProgress
-from stope.stage import StageOutcome, StageRun, open_mirror
+from stope.stage import StageOutcome, StageRun, open_mirror, resumed_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,15 @@ async def run_stage_activity(
             return done_from_result(job)
         async with _beating() as beat, _draining() as draining:
             outcome = await stage(
-                _stage_run(services, request, job, run, make_checkpoint(job), beat, draining)
+                _stage_run(
+                    services,
+                    request,
+                    job,
+                    run,
+                    resumed_checkpoint(run.checkpoint, make_checkpoint(job)),
+                    beat,
+                    draining,
+                )
             )
             await services.jobs.finish_run(
                 run.run_id,

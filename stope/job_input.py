@@ -18,7 +18,15 @@ async def input_from_path(path: Path, sources: SourceDigests) -> JobInput:
     Raises:
         InputError: the file is missing, a folder, empty or unreadable.
     """
-    found = await asyncio.to_thread(_checked, path)
+    try:
+        found = await asyncio.to_thread(_checked, path)
+        str(found).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"The name of {str(path)!r} is not UTF-8, so it cannot be kept; rename the file."
+        ) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path} cannot be a path here: {error}.") from error
     kind = InputKind.TEXT if found.suffix.lower() in TEXT_SUFFIXES else InputKind.RECORDING
     return JobInput(kind=kind, digest=await sources.digest(found), path=str(found))
 

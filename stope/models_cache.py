@@ -231,7 +231,7 @@ class ModelsCache:
                     partial.replace(target)
                     return
                 problems.append(f"{source}: wrong SHA-256 {found}")
-            except (ProviderUnavailableError, OSError) as error:
+            except (ProviderUnavailableError, OSError, zipfile.BadZipFile, KeyError) as error:
                 problems.append(f"{source}: {error}")
             finally:
                 partial.unlink(missing_ok=True)

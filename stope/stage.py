@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from stope.models.checkpoint import Checkpoint
 from stope.models.frozen import Frozen
@@ -137,6 +137,19 @@ def status_of(gaps: tuple[Gap, ...]) -> JobStatus:
 def percent(done: int, total: int) -> int:
     """Whole percent, rounded down, 100 when there is nothing to do."""
     return 100 if total == 0 else 100 * done // total
+
+
+def resumed_checkpoint(previous: JsonObject | None, fresh: CheckpointT) -> CheckpointT:
+    """What a new attempt at the same run mirrors first: the progress so far, never less.
+
+    ``fresh`` is used where there is no checkpoint, or none that this version can read.
+    """
+    if previous is None:
+        return fresh
+    try:
+        return type(fresh).model_validate(previous)
+    except ValidationError:
+        return fresh
 
 
 def open_mirror(jobs: JobRecords, run: JobRun, attempt: int) -> CheckpointMirror:

@@ -166,6 +166,7 @@ class _UnitLoop(Generic[Item, Output]):
         self._todo: list[Unit[Item]] = []
         self._pending: Iterator[Unit[Item]] = iter(())
         self._trouble: list[Exception] = []
+        self._cursor: str | None = None
         self._seconds = 0.0
         self._began = time.monotonic()
         self._reporting = asyncio.Lock()
@@ -181,14 +182,14 @@ class _UnitLoop(Generic[Item, Output]):
         self._todo = list(first_of_key.values())
         self._pending = iter(self._todo)
 
-    def tally(self, cursor: str | None = None) -> Tally:
+    def tally(self) -> Tally:
         """How far it is."""
         return Tally(
             total=len(self._units),
             committed=[unit.id for unit in self._units if unit.key in self._made],
             reused=sum(unit.key in self._reused for unit in self._units),
             gaps=_gaps(self._units, self._failed, self._stage),
-            cursor=cursor,
+            cursor=self._cursor,
             elapsed=time.monotonic() - self._began,
         )
 
@@ -211,8 +212,12 @@ class _UnitLoop(Generic[Item, Output]):
             else:
                 self._made[unit.key] = result
                 self._seconds += seconds
-            async with self._reporting:
-                await self._report(self.tally(unit.id))
+                self._cursor = unit.id
+            try:
+                async with self._reporting:
+                    await self._report(self.tally())
+            except Exception as error:  # noqa: BLE001  (raised by outcome(), after the flights)
+                self._trouble.append(error)
 
     def outcome(self) -> UnitOutputs[Output]:
         """All outputs, or why there are not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
@@ -40,9 +40,9 @@ def plan_batches(claims: Sequence[Claim], context: int) -> BatchPlan:
         claims: what is to be judged, in order.
         context: tokens the model can take, prompt and answer together.
     """
+    sizes = _even_sizes(len(claims))
     groups: list[list[str]] = []
-    spent = 0
-    most = _even_size(len(claims))
+    spent = most = 0
     for claim in claims:
         cost = estimate_tokens(claim_text(claim)) + ANSWER_TOKENS
         if groups and len(groups[-1]) < most and spent + cost <= context // 2:
@@ -50,7 +50,7 @@ def plan_batches(claims: Sequence[Claim], context: int) -> BatchPlan:
             spent += cost
         else:
             groups.append([claim.id])
-            spent = cost
+            spent, most = cost, next(sizes, MAX_CLAIMS)
     return BatchPlan(
         batches=tuple(
             Batch(id=f"batch_{number:04d}", claim_ids=tuple(ids))
@@ -65,6 +65,8 @@ def claim_text(claim: Claim) -> str:
     return claim.text if quotes == claim.text else f'{claim.text} (words: "{quotes}")'
 
 
-def _even_size(count: int) -> int:
+def _even_sizes(count: int) -> Iterator[int]:
+    """How many claims go into each batch, when the context does not make them smaller."""
     batches = -(-count // MAX_CLAIMS)
-    return -(-count // batches) if batches else MAX_CLAIMS
+    for number in range(batches):
+        yield count // batches + (number < count % batches)

@@ -37,7 +37,10 @@ class RawVerdict(Frozen):
 
 
 class BatchVerdicts(Frozen):
-    """The committed output of one batch: verdicts by claim id, never by text."""
+    """The committed output of one batch: verdicts in the order of its claims.
+
+    Claims that read alike share it whatever their ids, which the stage puts back by place.
+    """
 
     verdicts: tuple[Verdict, ...]
 

@@ -8,6 +8,8 @@ from stope.models.claim import Claim
 from stope.models.knowledge import JudgedClaim
 from stope.models.verdict import Decision, Verdict
 
+_CLOSING = " \"'”’»)]」』"  # noqa: RUF001  (as people write)
+
 
 def rank_claims(
     claims: Sequence[Claim], verdicts: Mapping[str, Verdict]
@@ -46,9 +48,13 @@ def verdict_without_model(claim: Claim) -> Verdict | None:
     """
     if not claim.grounded:
         return _rejected(claim, "Its quote was not found in the transcript.")
-    if all(item.quote.rstrip("\"' ").endswith("?") for item in claim.evidence):
+    if all(_asks(item.quote) for item in claim.evidence):
         return _rejected(claim, "Its quote is a question.")
     return None
+
+
+def _asks(quote: str) -> bool:
+    return quote.rstrip(_CLOSING).endswith(("?", "？"))  # noqa: RUF001  (the Chinese mark)
 
 
 def _rejected(claim: Claim, reason: str) -> Verdict:

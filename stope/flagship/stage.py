@@ -46,6 +46,7 @@ async def evaluate(
         open_ledger: the ledger for a model's name.
     """
     job, checkpoint = run.job, run.checkpoint
+    checkpoint.stage = "loading"
     await run.enter("loading")
     mined = await artifacts.get_model(job.input.digest, MinedClaims)
     verdicts = {
@@ -119,8 +120,12 @@ async def evaluate(
 
     checkpoint.stage = "storing"
     await run.enter("storing")
-    for output in done.outputs.values():
-        verdicts.update((verdict.claim_id, verdict) for verdict in output.verdicts)
+    for batch in plan.batches:
+        if batch.id in done.outputs:
+            judged = zip(batch.claim_ids, done.outputs[batch.id].verdicts, strict=True)
+            verdicts |= {
+                name: found.model_copy(update={"claim_id": name}) for name, found in judged
+            }
     knowledge = Knowledge(
         transcript_digest=mined.transcript_digest,
         miner_model=mined.model,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import openai
@@ -16,8 +19,10 @@ from stope.errors import (
 )
 from stope.llm.chat import ChatAnswer, ChatRequest
 
-_REJECTED = {400, 401, 403, 404, 405, 413, 415, 422}
+_REJECTED = {400, 401, 402, 403, 404, 405, 413, 415, 422}
+_LONGEST_WAIT = 3600.0
 _ADVICE = {
+    402: "the account has nothing left to pay with",
     401: "check the API key in the environment",
     403: "the key may not use this model",
     404: "check the model's name and the base URL",
@@ -88,9 +93,17 @@ class OpenAIChatModel:
             )
         except openai.OpenAIError as error:
             raise translate(error, self._label) from error
-        if not reply.choices:
-            raise ProviderUnavailableError(f"{self._label} answered without any choice.")
-        choice = reply.choices[0]
+        except ValueError as error:
+            raise ProviderUnavailableError(
+                f"{self._label} answered with something that is not JSON; it is asked again."
+            ) from error
+        choices = getattr(reply, "choices", None)
+        if not choices or choices[0].message is None:
+            raise ProviderRejectedError(
+                f"{self._label} does not answer as OpenAI's protocol says; check the base URL, "
+                "which usually ends in /v1."
+            )
+        choice = choices[0]
         return ChatAnswer(
             content=choice.message.content or "",
             finish_reason=cast("str", choice.finish_reason) or "unknown",
@@ -135,8 +148,15 @@ def _said(error: openai.APIStatusError) -> str:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds to wait, from a number or a date (RFC 9110, 10.2.3), at most an hour."""
     value = error.response.headers.get("retry-after")
-    try:
-        return max(0.0, float(value)) if value else None
-    except ValueError:
+    if not value:
         return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), _LONGEST_WAIT)

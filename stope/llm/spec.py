@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from stope.errors import UsageError
 
@@ -36,6 +37,14 @@ def parse_model(text: str) -> ModelSpec:
         base_url, _, model = text.partition("#")
         if not model:
             raise UsageError(f"{text!r} names a server but no model: {_FORMS}.")
+        parsed = urlsplit(base_url)
+        if not parsed.hostname:
+            raise UsageError(f"{text!r} names no host: {_FORMS}.")
+        if parsed.username or parsed.password:
+            raise UsageError(
+                f"The URL of the model {model!r} at {parsed.hostname} carries a user or a "
+                "password; put the key into STOPE_LLM_API_KEY instead."
+            )
         return ModelSpec("url", model, base_url.rstrip("/"))
     provider, colon, model = text.partition(":")
     if not colon or not model or not provider:

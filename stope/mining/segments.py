@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from stope.llm.tokens import estimate_tokens
@@ -28,7 +29,8 @@ def plan_segments(transcript: Transcript, budget: int) -> SegmentPlan:
     spans: list[tuple[int, int]] = []
     spent = 0
     for first, end in _pieces(transcript, budget):
-        cost = estimate_tokens(_plain(transcript, first, end))
+        # With the speaker's name, each time: rather too much than too little.
+        cost = estimate_tokens(segment_text(transcript, first, end))
         if spans and spent + cost <= budget:
             spans[-1] = (spans[-1][0], end)
             spent += cost
@@ -54,10 +56,11 @@ def segment_text(transcript: Transcript, first: int, end: int) -> str:
     """Words ``[first, end)``, a line per utterance; a new speaker is named before their words."""
     lines: list[str] = []
     speaker: str | None = None
-    for utterance in transcript.utterances:
+    place = bisect_right(transcript.utterances, first, key=lambda item: item.first_word) - 1
+    for utterance in transcript.utterances[max(0, place) :]:
         start, stop = max(first, utterance.first_word), min(end, utterance.end_word)
-        if start >= stop:
-            continue
+        if utterance.first_word >= end:
+            break
         line = _plain(transcript, start, stop)
         if utterance.speaker is not None and utterance.speaker != speaker:
             line = f"{utterance.speaker}: {line}"

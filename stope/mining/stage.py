@@ -51,6 +51,7 @@ async def mine(
         open_ledger: the ledger for a model's name, once it is known to be needed.
     """
     job, checkpoint = run.job, run.checkpoint
+    checkpoint.stage = "parsing"
     await run.enter("parsing")
     transcript_digest, transcript = await read_transcript()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from pathlib import PurePath
 
 from pydantic import Field
 
@@ -59,6 +60,12 @@ class JobInput(Frozen):
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content")
     path: str = Field(description="as the user gave it, absolute; or the artifact's URI")
 
+    @property
+    def identity(self) -> str:
+        """Content and how it is read: the same bytes as .srt and as .txt are two inputs."""
+        reading = PurePath(self.path).suffix.lower() if self.kind is InputKind.TEXT else ""
+        return f"{self.kind.value}{reading}:{self.digest}"
+
 
 class JobConfig(Frozen):
     """Everything of a request that decides its output. All of it is part of the job's id."""
@@ -80,13 +87,13 @@ class JobConfig(Frozen):
         return {name: getattr(self, name) for name in fields}
 
 
-def job_id_of(job_type: JobType, digest: str, config: JobConfig, recipe: str) -> str:
+def job_id_of(job_type: JobType, source: str, config: JobConfig, recipe: str) -> str:
     """``<type>-<hash>``: the same request finds the same job, in any process.
 
-    ``recipe`` is the digest of the program's own prompts and schemas: when they change, finished
-    jobs are made again from the units that did not.
+    ``source`` is ``JobInput.identity``. ``recipe`` is the digest of the program's own prompts and
+    schemas: when they change, finished jobs are made again from the units that did not.
     """
-    identity = [job_type.value, digest, config.for_type(job_type), recipe]
+    identity = [job_type.value, source, config.for_type(job_type), recipe]
     return f"{job_type.value}-{digest_of(identity)[:16]}"
 
 

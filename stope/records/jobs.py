@@ -81,6 +81,15 @@ class JobRecords:
                 .values(namespace=namespace, status=JobStatus.QUEUED.value, result_json=None)
             )
 
+    async def set_input(self, job_id: str, source: JobInput) -> None:
+        """Say where a job's input is now."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(job)
+                .where(job.c.id == job_id)
+                .values(input_json=source.model_dump(mode="json"))
+            )
+
     async def begin_run(self, job_id: str, run_id: str, workflow_id: str) -> JobRun:
         """Open an attempt, numbered after the last. Doing it again for a run id changes nothing."""
         async with self._database.writing() as connection:

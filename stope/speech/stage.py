@@ -46,6 +46,7 @@ async def transcribe(
     """
     job, checkpoint = run.job, run.checkpoint
     path = Path(job.input.path)
+    checkpoint.stage = "validating"
     await run.enter("validating")
     await asyncio.to_thread(_validate, path, job.input.digest)
 

@@ -121,7 +121,6 @@ def test_an_empty_transcript_grounds_nothing() -> None:
     assert align("any two words", transcript_of()).alignment is Alignment.UNGROUNDED
 
 
-@pytest.mark.xfail(strict=True, reason="bug: writing without spaces is one token, never grounded")
 def test_a_sentence_without_spaces_is_found() -> None:
     talk = transcript_of("蜜蜂为三分之一的作物授粉。", "这很重要。")
     assert align("蜜蜂为三分之一的作物授粉。", talk).alignment is Alignment.EXACT

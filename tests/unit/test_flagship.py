@@ -129,7 +129,6 @@ async def test_a_better_wording_is_taken_unless_it_says_something_else(
         *(
             pytest.param(
                 claim_of("Bees matter.", quote=quote),
-                marks=pytest.mark.xfail(strict=True, reason="bug: not seen as a question"),
             )
             for quote in ("“Why do bees matter?”", "(Why do bees matter?)", "蜜蜂为什么重要？")  # noqa: RUF001  (as people write)
         ),
@@ -193,7 +192,6 @@ async def test_only_undecided_claims_reach_the_model_and_all_claims_are_ranked()
     assert mirror.bodies[-1]["progress_percent"] == 100
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the key has the texts, the output has the old ids")
 async def test_committed_verdicts_are_found_again_by_claims_of_other_ids() -> None:
     units, claim = MemoryUnitStore(), claim_of("Bees matter.")
     namesake = claim.model_copy(update={"id": "clm_000000000000", "type": ClaimType.CAUSAL})
@@ -239,7 +237,6 @@ def test_batches_hold_every_claim_once_and_few_each() -> None:
     assert batch_sizes(MAX_CLAIMS + 1) == [5, 4]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: 50 claims are cut into six eights and a two")
 def test_batches_are_of_nearly_equal_size() -> None:
     assert max(batch_sizes(50)) - min(batch_sizes(50)) <= 1
 

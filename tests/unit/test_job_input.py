@@ -100,13 +100,11 @@ async def test_what_cannot_be_an_input_is_named_in_a_sentence(
     assert "no permission; make it readable" in await problem_with(locked)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a bare OSError or RuntimeError comes out")
 @pytest.mark.parametrize("path", ["x" * 300 + ".mp3", "~nobody-of-this-name/talk.mp3"])
 async def test_a_path_that_cannot_be_is_a_sentence_too(path: str) -> None:
     assert path in await problem_with(Path(path))
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a bare UnicodeEncodeError comes out of the records")
 async def test_a_name_that_is_not_utf8_is_taken_or_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.mp3")
     path.write_bytes(b"content")
@@ -120,7 +118,6 @@ async def test_a_name_that_is_not_utf8_is_taken_or_is_a_sentence(tmp_path: Path)
         await database.close()
 
 
-@pytest.mark.xfail(strict=True, reason="bug: how a text is read is no part of the job's id")
 async def test_the_same_bytes_read_in_another_way_are_another_job(tmp_path: Path) -> None:
     async with JobClient(Settings(home=tmp_path / "home")) as client:
         ids = set()
@@ -130,7 +127,6 @@ async def test_the_same_bytes_read_in_another_way_are_another_job(tmp_path: Path
     assert len(ids) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the job keeps the path where nothing is any more")
 async def test_a_file_that_was_moved_is_read_from_where_it_is(tmp_path: Path) -> None:
     old, new = tmp_path / "old.opus", tmp_path / "new.opus"
     old.write_bytes(b"content")

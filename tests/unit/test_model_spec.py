@@ -57,14 +57,12 @@ def test_anything_else_is_refused_with_the_forms_to_write(text: str, problem: st
     assert message.endswith(".")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a URL without a host is taken, and asked for ever")
 @pytest.mark.parametrize("text", ["http://#m", "http:///v1#m"])
 def test_a_server_without_a_host_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_model(text)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the password is shown, and kept in the job's config")
 def test_a_password_in_a_url_is_refused_or_hidden() -> None:
     try:
         shown = str(parse_model("https://user:hunter2@llm.test/v1#m"))

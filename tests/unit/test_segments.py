@@ -96,7 +96,6 @@ def test_every_segment_names_its_first_speaker() -> None:
     assert [segment.text for segment in plan.segments] == [f"ANN: {SHORT}"] * 3
 
 
-@pytest.mark.xfail(strict=True, reason="bug: speakers' names are shown, but not counted")
 def test_the_names_of_speakers_count_towards_the_budget() -> None:
     turns = [("Bartholomew Featherstonehaugh", "Yes."), ("Wilhelmina Cholmondeley", "No.")] * 20
     plan = plan_segments(transcript_of(*turns), budget=100)

@@ -199,14 +199,12 @@ async def test_a_commit_that_fails_is_not_reported_and_its_error_comes_out() -> 
     assert [tally.committed for tally in reports.tallies] == [[]]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: after a gap the cursor names the unit that failed")
 async def test_the_cursor_is_the_last_committed_unit_also_after_a_gap() -> None:
     reports = Reports()
     await run(units_of("a", "b"), Work(b=NO_SOUND), MemoryUnitStore(), report=reports)
     assert [tally.cursor for tally in reports.tallies] == [None, "a", "a"]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a report that raises cancels the units in flight")
 async def test_a_report_that_fails_lets_flights_commit() -> None:
     work, store, failed = Work("b"), MemoryUnitStore(), asyncio.Event()
 
