@@ -52,7 +52,7 @@ job = Table(
     Column("type", String(16), nullable=False),
     Column("input_json", JSON, nullable=False),
     Column("config_json", JSON, nullable=False),
-    Column("namespace", String(64), nullable=False, server_default=""),
+    Column("namespace", String(64), nullable=False),
     Column("parent_id", String(64)),
     Column("status", String(24), nullable=False),
     Column("result_json", JSON),

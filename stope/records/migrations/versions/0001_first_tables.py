@@ -46,7 +46,7 @@ def upgrade() -> None:
         sa.Column("type", sa.String(length=16), nullable=False),
         sa.Column("input_json", sa.JSON(), nullable=False),
         sa.Column("config_json", sa.JSON(), nullable=False),
-        sa.Column("namespace", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("namespace", sa.String(length=64), nullable=False),
         sa.Column("parent_id", sa.String(length=64), nullable=True),
         sa.Column("status", sa.String(length=24), nullable=False),
         sa.Column("result_json", sa.JSON(), nullable=True),
