@@ -80,6 +80,14 @@ class UnitOutputs(Generic[Output]):
     reused: int
     engine_seconds: float
 
+    def metrics(self) -> dict[str, object]:
+        """The run of units as numbers for the run's record."""
+        return {
+            "units_done": len(self.outputs) - self.reused,
+            "units_reused": self.reused,
+            "engine_seconds": round(self.engine_seconds, 3),
+        }
+
 
 async def stored_plan(
     store: UnitStore,

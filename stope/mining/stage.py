@@ -138,9 +138,7 @@ async def mine(
         },
         gaps=done.gaps,
         metrics={
-            "units_done": len(done.outputs) - done.reused,
-            "units_reused": done.reused,
-            "engine_seconds": round(done.engine_seconds, 3),
+            **done.metrics(),
             "wall_seconds": round(run.wall_seconds, 3),
             **ledger.metrics(),
         },

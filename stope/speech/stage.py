@@ -124,9 +124,7 @@ async def transcribe(
         },
         gaps=done.gaps,
         metrics={
-            "units_done": len(done.outputs) - done.reused,
-            "units_reused": done.reused,
-            "engine_seconds": round(done.engine_seconds, 3),
+            **done.metrics(),
             "wall_seconds": round(run.wall_seconds, 3),
         },
     )
