@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 WORKFLOWS = (PipelineWorkflow, TranscribeWorkflow, MineWorkflow, FlagshipWorkflow)
 
-DRAIN_TIMEOUT = timedelta(minutes=10)
+DRAIN_TIMEOUT = timedelta(minutes=20)
 """How long units in flight may take after SIGTERM; a second signal ends the wait."""
 
 HEARTBEAT_THROTTLE = timedelta(milliseconds=200)

@@ -113,6 +113,9 @@ class Engines:
                     f"{label} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another "
                     "server)."
                 )
+            if base_url is not None:
+                # Another server may have another model under the same name.
+                identity = f"{label}@{base_url.rstrip('/')}"
             if settings.openai_api_key is not None:
                 api_key = settings.openai_api_key.get_secret_value()
         elif settings.llm_api_key is not None:

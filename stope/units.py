@@ -25,8 +25,9 @@ Item = TypeVar("Item")
 Output = TypeVar("Output", bound=BaseModel)
 PlanModel = TypeVar("PlanModel", bound=BaseModel)
 
-FLIGHT_GRACE = 20.0
-"""Seconds that units in flight may take to finish and commit after a cancellation."""
+FLIGHT_GRACE = 120.0
+"""Seconds that units in flight may take to finish and commit after a cancellation: what they do may
+be paid for already."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,13 @@ class Database:
             )
             event.listen(self._engine.sync_engine, "connect", _set_sqlite_pragmas)
         else:
-            self._engine = create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
+            try:
+                self._engine = create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
+            except ModuleNotFoundError as error:
+                raise UsageError(
+                    "STOPE_DATABASE_URL names a PostgreSQL database, whose driver is not "
+                    "installed; install stope with its extra `postgresql`."
+                ) from error
 
     @property
     def engine(self) -> AsyncEngine:
