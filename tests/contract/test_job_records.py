@@ -1,0 +1,142 @@
+"""Jobs and their runs in the records: on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stope.errors import UsageError
+from stope.models.job import InputKind, Job, JobConfig, JobInput, JobRun, JobStatus, JobType
+from stope.records.database import Database
+from stope.records.jobs import JobRecords
+
+NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
+RESULT: dict[str, object] = {"status": "succeeded", "output_id": "claims-1", "result": {"n": 1}}
+
+
+@pytest.fixture
+def jobs(database: Database) -> JobRecords:
+    return JobRecords(database)
+
+
+def job_of(name: str = "mine-1", path: str = "/talk.txt", **more: object) -> Job:
+    fields: dict[str, object] = {
+        "id": name,
+        "type": JobType.MINE,
+        "input": JobInput(kind=InputKind.TEXT, digest="0" * 64, path=path),
+        "config": JobConfig(miner_model="scripted:model"),
+        "status": JobStatus.QUEUED,
+        "created_at": NOW,
+    }
+    return Job.model_validate(fields | more)
+
+
+async def test_creating_a_job_again_gives_the_one_that_is_there(jobs: JobRecords) -> None:
+    first = await jobs.create(job_of())
+    again = await jobs.create(job_of(status=JobStatus.FAILED, created_at=NOW + timedelta(hours=1)))
+    assert first == again == job_of() == await jobs.get("mine-1")
+    with pytest.raises(UsageError, match="no job 'mine-2'"):
+        await jobs.get("mine-2")
+
+
+async def test_jobs_are_found_by_the_beginning_of_their_id(jobs: JobRecords) -> None:
+    for minutes, name in enumerate(("mine-1a", "mine-1b", "mine-2")):
+        await jobs.create(job_of(name, created_at=NOW + timedelta(minutes=minutes)))
+    assert sorted(await jobs.matching("mine-1")) == ["mine-1a", "mine-1b"]
+    assert await jobs.matching("mine_") == await jobs.matching("%") == []
+    assert [job.id for job in await jobs.newest(2)] == ["mine-2", "mine-1b"]
+
+
+async def test_a_namespace_of_its_own_forgets_the_result(jobs: JobRecords) -> None:
+    await jobs.create(job_of(status=JobStatus.SUCCEEDED, result=RESULT))
+    await jobs.set_namespace("mine-1", "forced")
+    job = await jobs.get("mine-1")
+    assert (job.namespace, job.status, job.result) == ("forced", JobStatus.QUEUED, None)
+
+
+async def test_runs_are_numbered_and_a_run_is_opened_once(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    for run_id in ("r1", "r2", "r1"):
+        await jobs.begin_run("mine-1", run_id, "mine-1")
+    assert [(run.run_id, run.attempt) for run in await jobs.runs("mine-1")] == [
+        ("r1", 1),
+        ("r2", 2),
+    ]
+    assert (await jobs.get("mine-1")).status is JobStatus.RUNNING
+    assert await jobs.begin_run("mine-1", "r1", "mine-1") == await jobs.get_run("r1")
+
+
+async def test_runs_that_begin_at_once_draw_different_numbers(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    names = ["r1", "r2", "r3", "r4", "r5"]
+    runs = await asyncio.gather(
+        *(jobs.begin_run("mine-1", name, "mine-1") for name in [*names, *names])
+    )
+    assert {run.run_id for run in runs} == set(names)
+    assert [run.attempt for run in await jobs.runs("mine-1")] == [1, 2, 3, 4, 5]
+
+
+async def test_a_checkpoint_of_an_older_attempt_or_version_is_refused(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+
+    async def write(attempt: int, version: int) -> bool:
+        return await jobs.write_checkpoint("r1", attempt, version, {"at": [attempt, version]})
+
+    written = [await write(*at) for at in [(1, 1), (1, 2), (1, 2), (1, 1), (2, 1), (1, 9), (2, 1)]]
+    assert written == [True, True, False, False, True, False, False]
+    assert (await jobs.get_run("r1")).checkpoint == {"at": [2, 1]}
+    assert await jobs.write_checkpoint("absent", 1, 1, {}) is False
+
+
+async def test_a_late_failure_does_not_take_a_result_away(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+    await jobs.finish_run("r1", JobStatus.SUCCEEDED, result=RESULT, metrics={"calls": 2})
+    for late in (JobStatus.FAILED, JobStatus.CANCELLED):
+        await jobs.finish_run("r1", late, error_code="Late", error_message="Too late.")
+    run, job = await jobs.get_run("r1"), await jobs.get("mine-1")
+    assert (run.status, run.metrics, run.error_code) == (JobStatus.SUCCEEDED, {"calls": 2}, None)
+    assert (job.status, job.result) == (JobStatus.SUCCEEDED, RESULT)
+    assert run.finished_at is not None
+    assert run.finished_at >= run.created_at
+
+
+async def test_a_failure_that_comes_together_with_the_result_does_not_take_it_away(
+    database: Database,
+) -> None:
+    class Slow(JobRecords):
+        """Between its look at the run and its write, the result comes in."""
+
+        async def get_run(self, run_id: str) -> JobRun:
+            run = await super().get_run(run_id)
+            await JobRecords(database).finish_run(run_id, JobStatus.SUCCEEDED, result=RESULT)
+            return run
+
+    jobs = JobRecords(database)
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+    await Slow(database).finish_run("r1", JobStatus.FAILED, error_code="Late", error_message="x.")
+    assert (await jobs.get("mine-1")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_late_failure_of_an_older_run_does_not_hide_the_newer_ones_result(
+    jobs: JobRecords,
+) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+    await jobs.begin_run("mine-1", "r2", "mine-1")
+    await jobs.finish_run("r2", JobStatus.SUCCEEDED, result=RESULT)
+    await jobs.finish_run("r1", JobStatus.FAILED, error_code="Late", error_message="Too late.")
+    assert [run.status.value for run in await jobs.runs("mine-1")] == ["failed", "succeeded"]
+    assert (await jobs.get("mine-1")).status is JobStatus.SUCCEEDED
+
+
+async def test_opening_a_finished_run_again_changes_nothing(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+    await jobs.finish_run("r1", JobStatus.SUCCEEDED, result=RESULT)
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+    assert (await jobs.get("mine-1")).status is JobStatus.SUCCEEDED
