@@ -175,6 +175,9 @@ class RunActivities:
         with translated():
             jobs = self._services.jobs
             run = await jobs.get_run(request.run_id)
+            if run.status.has_result:
+                # The stage recorded its result before it was lost on the way to us.
+                return
             await jobs.finish_run(
                 run.run_id,
                 request.status,

@@ -5,8 +5,10 @@ Kept free of engines, so that a cached answer does not wait for them to be impor
 
 from __future__ import annotations
 
+from stope.flagship.ranking import RANKING_VERSION
 from stope.flagship.stage import flagship_recipe
 from stope.identity import digest_of
+from stope.mining.claims import ASSEMBLY_VERSION
 from stope.mining.stage import mining_recipe
 from stope.models.audio import CHUNK_PLAN_VERSION
 from stope.models.job import JobType
@@ -16,9 +18,11 @@ from stope.models.transcript import TRANSCRIPT_SCHEMA
 def recipe_of(job_type: JobType) -> str:
     """The digest of everything of ours that decides what a job of a type gives."""
     transcribe = digest_of([CHUNK_PLAN_VERSION, TRANSCRIPT_SCHEMA])[:16]
+    mine = digest_of([mining_recipe(), ASSEMBLY_VERSION])[:16]
+    flagship = digest_of([flagship_recipe(), RANKING_VERSION])[:16]
     return {
         JobType.TRANSCRIBE: transcribe,
-        JobType.MINE: mining_recipe(),
-        JobType.FLAGSHIP: flagship_recipe(),
-        JobType.PIPELINE: digest_of([transcribe, mining_recipe(), flagship_recipe()])[:16],
+        JobType.MINE: mine,
+        JobType.FLAGSHIP: flagship,
+        JobType.PIPELINE: digest_of([transcribe, mine, flagship])[:16],
     }[job_type]

@@ -11,6 +11,10 @@ from stope.models.verdict import Decision, Verdict
 _CLOSING = " \"'”’»)]」』"  # noqa: RUF001  (as people write)
 
 
+RANKING_VERSION = 1
+"""Part of every flagship job's id: raise it when ranks or the verdicts made here would differ."""
+
+
 def rank_claims(
     claims: Sequence[Claim], verdicts: Mapping[str, Verdict]
 ) -> tuple[JudgedClaim, ...]:

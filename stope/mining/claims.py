@@ -12,6 +12,9 @@ from stope.models.segment import Segment
 from stope.models.transcript import Transcript
 from stope.wording import normalise, same_content
 
+ASSEMBLY_VERSION = 1
+"""Part of every mine job's id: raise it when alignment or rewording here would differ."""
+
 
 def assemble_claims(
     transcript: Transcript,

@@ -27,10 +27,13 @@ async def mine_segment(text: str, ledger: Ledger) -> SegmentClaims:
         AnswerTruncatedError: a single line still overflows the answer.
         AnswerInvalidError: the model does not answer in the schema.
     """
+    halves = _halves(text)
     try:
+        if halves is not None and estimate_tokens(text) > ledger.model.context // 2:
+            # There would be no room for the answer; the same as one that is cut off.
+            raise AnswerTruncatedError("the segment leaves the model no room to answer")
         answer = await ledger.ask(mining_request(text, ledger), MiningAnswer)
     except AnswerTruncatedError:
-        halves = _halves(text)
         if halves is None:
             raise
         first, second = [await mine_segment(half, ledger) for half in halves]
