@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 from sqlalchemy import func, select
 
 from client import JobClient
@@ -68,7 +69,10 @@ class Lab:
     def kill_server(self) -> None:
         info = self.server.running()
         assert info is not None
-        os.kill(info.pid, signal.SIGKILL)
+        process = psutil.Process(info.pid)
+        process.kill()
+        # Until it is gone it may still answer, and would be taken for a running one.
+        process.wait(timeout=30)
 
     def kill(self, target: str) -> None:
         """Kill the worker, the server, or both, and start what was killed again."""
