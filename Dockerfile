@@ -17,7 +17,7 @@ WORKDIR /opt/stope
 COPY requirements.lock ./
 RUN python -m pip install --require-hashes -r requirements.lock
 
-COPY pyproject.toml README.md LICENSE client.py worker.py ./
+COPY pyproject.toml README.md LICENSE client.py search_attributes.py worker.py ./
 COPY activities ./activities
 COPY cli ./cli
 COPY stope ./stope

@@ -26,8 +26,16 @@ demo: setup  ## the whole pipeline on examples/interview.opus; the second time i
 	@time STOPE_HOME=$(DEMO_HOME) $(BIN)/stope run examples/interview.opus
 
 test: setup  ## the whole test suite
-	$(BIN)/stope models pull tiny.en qwen2.5-coder-0.5b-instruct
+	$(BIN)/stope models pull tiny.en voicefilter-embedder all-minilm-l6-v2 qwen2.5-coder-0.5b-instruct
 	$(BIN)/python -m pytest
+
+eval: setup  ## how true the results are on the example dialogues, into docs/quality.md
+	$(BIN)/stope models pull
+	$(BIN)/python -m benchmarks.eval --write docs/quality.md
+
+bench: setup  ## what it costs, as ratios (about 40 minutes, idle machine), into docs/performance.md
+	$(BIN)/stope models pull
+	$(BIN)/python -m benchmarks.bench --write docs/performance.md
 
 check: setup  ## format, lint, types, import arrows
 	$(BIN)/ruff format --check .
@@ -46,4 +54,4 @@ lock:  ## resolve the dependencies anew into requirements.lock (needs uv)
 clean:  ## remove .venv and caches; keeps .stope and the models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup models demo test check format lock clean
+.PHONY: help setup models demo test eval bench check format lock clean

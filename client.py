@@ -13,6 +13,7 @@ has its result answers from the records, without Temporal.
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
+from search_attributes import register_search_attributes
 from stope import names
 from stope.artifacts import ArtifactStore
 from stope.dev_server import DevServer
@@ -58,12 +60,26 @@ from stope.recipes import recipe_of
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
 from stope.records.sources import SourceDigests
+from stope.records.speakers import SpeakerNames
 from stope.report.document import Document
-from stope.report.exports import write_exports
-from stope.report.load import formats_for, load_document
+from stope.report.exports import FORMATS, formats_for, write_exports
+from stope.report.facts import RunFacts, stage_facts
+from stope.report.load import load_document
+from stope.report.recording import recording_url
+from stope.report.speakers import (
+    SpeakerShare,
+    checked_names,
+    speaker_shares,
+    transcript_digest_of,
+)
 from stope.settings import Settings, load_settings
+from workflows.attributes import start_attributes
+from workflows.labels import source_label, static_details, title
 
 _CONNECT_SECONDS = 10.0
+
+_CLOSE_SECONDS = 5.0
+"""How long a finished run may take to close while a worker is there."""
 
 
 class JobFailedError(StopeError):
@@ -102,10 +118,16 @@ async def connect_temporal(settings: Settings) -> Client:
         except (RuntimeError, RPCError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise ServerUnavailableError(
-                    f"The Temporal server at {where} does not answer ({error}); check that it "
-                    "runs and that TEMPORAL_ADDRESS is right."
+                    f"The Temporal server at {where} does not answer ({_reason(error)}); check "
+                    "that it runs and that TEMPORAL_ADDRESS is right."
                 ) from error
             await asyncio.sleep(0.2)
+
+
+def _reason(error: Exception) -> str:
+    """The system's own words out of the SDK's nested description of an error."""
+    found = re.search(r'message: "([^"]+)"', str(error))
+    return found.group(1).lower() if found else str(error)
 
 
 @cache
@@ -126,9 +148,11 @@ class JobClient:
     def __init__(self, settings: Settings | None = None, temporal: Client | None = None) -> None:
         self.settings = settings or load_settings()
         self._temporal = temporal
+        self._has_search_attributes: bool | None = None
         self._database = Database(self.settings.records_url)
         self._jobs = JobRecords(self._database)
         self._sources = SourceDigests(self._database)
+        self._names = SpeakerNames(self._database)
 
     async def __aenter__(self) -> Self:
         await self._database.migrate()
@@ -220,13 +244,20 @@ class JobClient:
                     "start afresh."
                 )
             await self._jobs.set_namespace(job_id, uuid.uuid4().hex)
-        await temporal.start_workflow(
+        if self._has_search_attributes is None:
+            self._has_search_attributes = await register_search_attributes(temporal)
+        label = source_label(job.input)
+        await self._let_close(temporal, job_id)
+        handle = await temporal.start_workflow(
             names.WORKFLOW_OF_TYPE[job.type.value],
             JobRequest(
                 job_id=job_id,
                 options=RunOptions(
-                    max_workers=max_workers, heartbeat_timeout=self.settings.heartbeat_timeout
+                    max_workers=max_workers,
+                    heartbeat_timeout=self.settings.heartbeat_timeout,
+                    search_attributes=self._has_search_attributes,
                 ),
+                source=label,
             ),
             id=job_id,
             task_queue=names.ORCHESTRATION_QUEUE,
@@ -234,8 +265,14 @@ class JobClient:
             # The records say whether a job is finished; Temporal says whether it is running.
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"{job.type.value} of {Path(job.input.path).name}",
+            search_attributes=(
+                start_attributes(job.type, label) if self._has_search_attributes else None
+            ),
+            static_summary=title(job.type, label, job.input.kind),
+            static_details=static_details(job.id, label),
         )
+        # Until the new run is opened the records say how the last one ended.
+        await self._jobs.requeue(job_id, handle.first_execution_run_id or "")
         return await self._jobs.get(job_id)
 
     async def process_job(
@@ -331,12 +368,76 @@ class JobClient:
             ArtifactError: a part of it is gone or damaged.
         """
         result = await self.result(job_id)
+        job = await self._jobs.get(job_id)
         return await load_document(
-            await self._jobs.get(job_id), result, ArtifactStore(self.settings.artifact_store_url)
+            job,
+            result,
+            ArtifactStore(self.settings.artifact_store_url),
+            await self._facts(job, result),
+            await self._names.of(transcript_digest_of(result) or ""),
         )
 
+    async def speakers(self, job_id: str) -> list[SpeakerShare]:
+        """The speakers of a finished job's transcript, in the order in which they first speak.
+
+        Raises:
+            JobFailedError: it failed.
+            UsageError: it has not finished, or nobody was told apart in it.
+        """
+        return speaker_shares(await self.document(job_id))
+
+    async def rename_speakers(self, job_id: str, names: Mapping[str, str]) -> list[Path]:
+        """Name speakers of a finished job's transcript, in every job that leads to it.
+
+        Nothing is computed again. Exports that stand in the home are written anew with the names.
+
+        Args:
+            job_id: which.
+            names: by speaker id, such as ``{"S1": "Ann Lee"}``; an empty name takes the old one
+                away. All are given or none.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            UsageError: there is no such speaker, or the name cannot be one.
+        """
+        shares = await self.speakers(job_id)
+        chosen = checked_names(names, [share.speaker for share in shares])
+        digest = transcript_digest_of(await self.result(job_id)) or ""
+        await self._names.rename(digest, chosen)
+        return await self._write_exports_again(digest)
+
+    async def _write_exports_again(self, transcript_digest: str) -> list[Path]:
+        """Write the exports in the home that show a transcript, in the formats they have."""
+        written: list[Path] = []
+        for folder in await asyncio.to_thread(_folders_in, self.settings.exports):
+            if not await self._jobs.matching(folder.name):
+                continue
+            job = await self._jobs.get(folder.name)
+            if job.result is None or transcript_digest_of(job.result) != transcript_digest:
+                continue
+            fitting = formats_for(await self.document(job.id))
+            formats = [name for name in fitting if (folder / FORMATS[name].file_name).is_file()]
+            written += await self.export(job.id, folder, formats) if formats else []
+        return written
+
+    async def _facts(self, job: Job, result: JsonObject) -> RunFacts:
+        """What the stages of a finished job took. A stage may be shared with another pipeline."""
+        stages = [job]
+        if job.type is JobType.PIPELINE:
+            ids = _stage_job_ids(job, result)
+            stages = [await self._jobs.get(name) for name in ids if await self._jobs.matching(name)]
+        found = [stage_facts(stage, await self._jobs.runs(stage.id)) for stage in stages]
+        return RunFacts(stages=tuple(item for item in found if item is not None))
+
     async def export(
-        self, job_id: str, folder: Path, formats: Sequence[str] | None = None
+        self,
+        job_id: str,
+        folder: Path,
+        formats: Sequence[str] | None = None,
+        *,
+        embed_audio: bool | None = None,
     ) -> list[Path]:
         """Write a finished job as files, each of them whole or not at all.
 
@@ -344,12 +445,22 @@ class JobClient:
             job_id: which.
             folder: made when absent.
             formats: names in ``stope.report.exports.FORMATS``; default: all that fit the job.
+            embed_audio: whether the report holds the recording; None: when it is small.
+
+        Raises:
+            InputError: the job has nothing to say in one of the formats, or the recording is to be
+                embedded and is gone, changed or too large.
+            UsageError: a format is unknown, or the folder cannot be written.
         """
         job = await self._jobs.get(job_id)
         document = await self.document(job_id)
-        recording = job.input.kind is InputKind.RECORDING
-        audio = Path(job.input.path).as_uri() if recording else None
-        return write_exports(document, folder, formats or formats_for(document), audio=audio)
+        wanted = formats or formats_for(document)
+        audio: str | None = None
+        if "html" in wanted and job.input.kind is InputKind.RECORDING:
+            audio = await asyncio.to_thread(
+                recording_url, Path(job.input.path), job.input.digest, folder, embed_audio
+            )
+        return await asyncio.to_thread(write_exports, document, folder, wanted, audio=audio)
 
     async def cancel(self, job_id: str) -> None:
         """Ask a job to stop. Units in flight are committed; it can be processed again.
@@ -394,9 +505,26 @@ class JobClient:
                 return
             await asyncio.sleep(interval)
 
-    async def _is_open(self, temporal: Client, job_id: str) -> bool:
+    async def _let_close(self, temporal: Client, job_id: str) -> None:
+        """Wait until the last run, finished in the records, is so for Temporal: it is not joined.
+
+        One that no worker closes is ended; its result is recorded.
+        """
+        run = await self._jobs.last_run(job_id)
+        if run is None or not run.status.finished:
+            return
+        deadline = asyncio.get_running_loop().time() + _CLOSE_SECONDS
+        while await self._is_open(temporal, run.workflow_id, run.run_id):
+            if asyncio.get_running_loop().time() > deadline:
+                await temporal.get_workflow_handle(run.workflow_id, run_id=run.run_id).terminate(
+                    "its run is finished, and no worker is there to close it"
+                )
+                return
+            await asyncio.sleep(0.1)
+
+    async def _is_open(self, temporal: Client, job_id: str, run_id: str | None = None) -> bool:
         try:
-            description = await temporal.get_workflow_handle(job_id).describe()
+            description = await temporal.get_workflow_handle(job_id, run_id=run_id).describe()
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return False
@@ -413,6 +541,7 @@ class JobClient:
             )
         defaults: dict[str, object] = {
             "asr_model": self.settings.asr,
+            "diarizer": self.settings.diarizer,
             "miner_model": self.settings.llm,
             "flagship_model": self.settings.llm,
         }
@@ -457,6 +586,10 @@ class JobClient:
             raise UsageError(f"The job {job.id} gives no {noun}, which a {kind.value} job needs.")
         path = str(parts.get(f"{noun}_path", job.id)) if isinstance(parts, dict) else job.id
         return JobInput(kind=input_kind, digest=str(digest), path=path)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(item for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
 
 
 def _job_type(value: JobType | str) -> JobType:
@@ -504,3 +637,34 @@ async def _stage_view(temporal: Client, stage: JobType, workflow_id: str) -> Sta
             waiting=waiting,
         )
     return StageView(stage=stage, state=state)
+
+
+def _stage_job_ids(pipeline: Job, result: JsonObject) -> list[str]:
+    """The ids that the stages of a finished pipeline have, in their order.
+
+    They are found as the pipeline found them, by what each stage worked on, so that a stage which
+    another pipeline had done before is found too. A stage made with other prompts than this
+    program's has another id and is not among the jobs any more.
+    """
+    parts = result.get("result")
+    digests = parts if isinstance(parts, dict) else {}
+    inputs: dict[JobType, JobInput | None] = {
+        JobType.TRANSCRIBE: pipeline.input,
+        JobType.MINE: _artifact(InputKind.TRANSCRIPT, digests.get("transcript_digest")),
+        JobType.FLAGSHIP: _artifact(InputKind.CLAIMS, digests.get("claims_digest")),
+    }
+    if pipeline.input.kind is not InputKind.RECORDING:
+        inputs[JobType.TRANSCRIBE] = None
+    if pipeline.input.kind is InputKind.TEXT:
+        inputs[JobType.MINE] = pipeline.input
+    if pipeline.input.kind is InputKind.CLAIMS:
+        inputs |= {JobType.MINE: None, JobType.FLAGSHIP: pipeline.input}
+    return [
+        job_id_of(stage, source.identity, pipeline.config, recipe_of(stage))
+        for stage, source in inputs.items()
+        if source is not None
+    ]
+
+
+def _artifact(kind: InputKind, digest: object) -> JobInput | None:
+    return JobInput(kind=kind, digest=digest, path="") if isinstance(digest, str) else None

@@ -24,6 +24,7 @@ from activities.runs import RunActivities
 from activities.services import Services, open_services
 from activities.transcribe import TranscribeActivities
 from client import connect_temporal
+from search_attributes import register_search_attributes
 from stope import names
 from stope.errors import StopeError, UsageError
 from stope.settings import Settings, load_settings
@@ -98,6 +99,12 @@ async def run_worker(
     """Work until ``stop`` is set, then drain. ``started`` is called once all queues are polled."""
     services = await open_services(settings)
     try:
+        if not await register_search_attributes(client):
+            log.warning(
+                "The Temporal server has no %s and does not let us add them; workflows go on "
+                "without. An operator can: `temporal operator search-attribute create`.",
+                ", ".join(f"{name} ({kind})" for name, kind in names.SEARCH_ATTRIBUTES.items()),
+            )
         async with AsyncExitStack() as stack:
             for worker in build_workers(client, services, queues):
                 await stack.enter_async_context(worker)

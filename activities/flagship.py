@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 from temporalio import activity
 
 from activities.services import Services
 from activities.stage_shell import open_ledger, run_stage_activity
 from stope import names
+from stope.flagship.splitting import Narrow
 from stope.flagship.stage import evaluate
 from stope.llm.ledger import Ledger
+from stope.mining.alignment import TranscriptIndex
 from stope.models.checkpoint import FlagshipCheckpoint
+from stope.models.claim import Evidence
 from stope.models.job import Job
 from stope.models.messages import StageDone, StageRequest
+from stope.models.transcript import Transcript
 from stope.stage import StageOutcome, StageRun
 
 
@@ -32,13 +39,26 @@ class FlagshipActivities:
         async def ledger(model: str) -> Ledger:
             return await open_ledger(services, run, model)
 
+        async def narrow(transcript_digest: str) -> Narrow:
+            transcript = await services.artifacts.get_model(transcript_digest, Transcript)
+            index = await asyncio.to_thread(TranscriptIndex, transcript)
+            return partial(_narrowed, index)
+
         return await evaluate(
             run,
             units=services.units,
             artifacts=services.artifacts,
             records=services.knowledge,
             open_ledger=ledger,
+            open_embedder=services.engines.embedder,
+            open_narrow=narrow,
         )
+
+
+def _narrowed(index: TranscriptIndex, text: str, evidence: Evidence) -> Evidence:
+    if evidence.first_word is None or evidence.end_word is None:
+        return evidence
+    return index.align(text, evidence.first_word, evidence.end_word)
 
 
 def _checkpoint(_job: Job) -> FlagshipCheckpoint:

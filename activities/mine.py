@@ -9,6 +9,8 @@ from activities.stage_shell import open_ledger, run_stage_activity
 from stope import names
 from stope.llm.ledger import Ledger
 from stope.mining.input import load_transcript
+from stope.mining.selection.choice import open_selector
+from stope.mining.selection.selector import Selector
 from stope.mining.stage import mine
 from stope.models.checkpoint import MineCheckpoint
 from stope.models.job import Job
@@ -37,6 +39,9 @@ class MineActivities:
         async def ledger(model: str) -> Ledger:
             return await open_ledger(services, run, model)
 
+        async def selector(ledger: Ledger, language: str) -> Selector:
+            return await open_selector(run.job.config, ledger, language, services.engines.selector)
+
         return await mine(
             run,
             units=services.units,
@@ -44,6 +49,7 @@ class MineActivities:
             records=services.knowledge,
             read_transcript=read_transcript,
             open_ledger=ledger,
+            open_selector=selector,
         )
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from temporalio import activity
 
 from activities.failures import translated
+from activities.progress import reporting
 from activities.services import Services
 from stope.llm.ledger import Ledger
 from stope.models.checkpoint import Checkpoint
@@ -41,7 +42,11 @@ async def run_stage_activity(
         if run.status.has_result and job.result is not None:
             # The attempt before this one died between recording its result and reporting it.
             return done_from_result(job)
-        async with _beating() as beat, _draining() as draining:
+        async with (
+            reporting(request) as report,
+            _beating(report) as beat,
+            _draining() as draining,
+        ):
             outcome = await stage(
                 _stage_run(
                     services,
@@ -64,7 +69,14 @@ async def run_stage_activity(
             output_id=outcome.output_id,
             result=outcome.result,
             gaps=len(outcome.gaps),
+            units=_count(outcome, "units_done") + _count(outcome, "units_reused"),
+            reused=_count(outcome, "units_reused"),
         )
+
+
+def _count(outcome: StageOutcome, metric: str) -> int:
+    value = outcome.metrics.get(metric, 0)
+    return value if isinstance(value, int) else 0
 
 
 def done_from_result(job: Job) -> StageDone:
@@ -114,8 +126,10 @@ def _stage_run(
 
 
 @asynccontextmanager
-async def _beating() -> AsyncIterator[Callable[[StageProgress], None]]:
-    """Gives a beat that is repeated while nothing new is said.
+async def _beating(
+    report: Callable[[StageProgress], None],
+) -> AsyncIterator[Callable[[StageProgress], None]]:
+    """Gives a beat that is repeated while nothing new is said; news goes to ``report`` as well.
 
     A heartbeat without details would erase the last ones, so they are sent again each time.
     """
@@ -126,6 +140,7 @@ async def _beating() -> AsyncIterator[Callable[[StageProgress], None]]:
         nonlocal latest
         latest = progress
         activity.heartbeat(progress)
+        report(progress)
 
     async def repeat() -> None:
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from temporalio import activity
 
 from activities.services import Services
@@ -11,6 +13,9 @@ from stope.models.checkpoint import TranscribeCheckpoint
 from stope.models.job import Job
 from stope.models.messages import StageDone, StageRequest
 from stope.stage import StageOutcome, StageRun
+
+if TYPE_CHECKING:
+    from stope.speakers.diarizer import Diarizer
 
 
 class TranscribeActivities:
@@ -29,11 +34,16 @@ class TranscribeActivities:
         from stope.speech.stage import transcribe
 
         services = self._services
+
+        async def load_diarizer() -> Diarizer[Any]:
+            return await services.engines.diarizer(run.job.config.diarizer)
+
         return await transcribe(
             run,
             units=services.units,
             artifacts=services.artifacts,
             load_transcriber=services.engines.transcriber,
+            load_diarizer=load_diarizer,
             scratch=services.settings.scratch,
             text_limit=services.settings.checkpoint_text_limit,
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cancel, checkpoint, doctor, export, jobs, models, result, run, submit, up
+from cli import cancel, checkpoint, doctor, export, jobs, models, result, run, speakers, submit, up
 from cli import worker as worker_command
 from cli.console import err, exit_code
 from stope import __version__
@@ -43,7 +43,9 @@ def _main(
     """Take the options that stand before a command."""
 
 
-for command in (run, up, worker_command, submit, jobs, checkpoint, result, export, cancel, doctor):
+for command in (run, up, worker_command, submit, jobs, checkpoint, result, speakers):
+    command.register(app)
+for command in (export, cancel, doctor):
     command.register(app)
 app.add_typer(models.app, name="models")
 

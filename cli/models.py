@@ -11,10 +11,16 @@ from rich.table import Table
 
 from cli.console import err, out, print_json, settings_with_logging, status
 from cli.options import AsJson
-from stope.errors import UsageError
+from stope.errors import ModelFileError, UsageError
 from stope.llm.spec import parse_model
-from stope.models.job import InputKind, Job
-from stope.models_cache import CATALOGUE, Model, ModelsCache
+from stope.models.job import Diarize, DiarizerName, InputKind, Job
+from stope.models_cache import (
+    CATALOGUE,
+    EMBEDDING_MODEL,
+    SPEAKER_MODEL,
+    Model,
+    ModelsCache,
+)
 from stope.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch and verify model weights.")
@@ -73,14 +79,27 @@ def fetch_missing(settings: Settings, jobs: Iterable[Job]) -> None:
     cache = ModelsCache(settings.models, settings.hub_timeout)
     for name in dict.fromkeys(name for job in jobs for name in _weights_of(job)):
         model = CATALOGUE.get(name)
-        if model is not None and not cache.present(model):
+        if model is None or cache.present(model):
+            continue
+        if name == SPEAKER_MODEL and settings.diarizer is not DiarizerName.EMBEDDED:
+            continue
+        try:
             _pull_one(cache, model)
+        except ModelFileError as error:
+            if name != SPEAKER_MODEL:
+                raise
+            # A job that requires speakers says so itself; the others go on without them.
+            status(f"speakers cannot be told apart: {error}")
 
 
 def _weights_of(job: Job) -> list[str]:
     specs = [parse_model(name) for name in (job.config.miner_model, job.config.flagship_model)]
-    names = [spec.model for spec in specs if spec.provider == "embedded"]
-    return [job.config.asr_model, *names] if job.input.kind is InputKind.RECORDING else names
+    names = [EMBEDDING_MODEL, *(spec.model for spec in specs if spec.provider == "embedded")]
+    if job.input.kind is InputKind.RECORDING:
+        names.insert(0, job.config.asr_model)
+        if job.config.diarize is not Diarize.OFF:
+            names.insert(1, SPEAKER_MODEL)
+    return names
 
 
 def _pull_one(cache: ModelsCache, model: Model) -> None:
@@ -115,7 +134,10 @@ def verify(names: Names = None) -> None:
 def _chosen(settings: Settings, names: list[str] | None) -> list[Model]:
     if not names:
         spec = parse_model(settings.llm)
-        names = [settings.asr] + ([spec.model] if spec.provider == "embedded" else [])
+        # Another speech model, or a remote one, is not ours to fetch.
+        names = [settings.asr] if settings.asr in CATALOGUE else []
+        names += [SPEAKER_MODEL, EMBEDDING_MODEL]
+        names += [spec.model] if spec.provider == "embedded" else []
     for name in names:
         if name not in CATALOGUE:
             raise UsageError(f"There is no model {name!r}; `stope models list` shows them.")

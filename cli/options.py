@@ -7,8 +7,14 @@ from typing import Annotated
 
 import typer
 
+from stope.models.job import Diarize, Selection
+from stope.settings import Settings
+from stope.speech.device import Device, choose_device
+
 Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH…", help="Recordings, or text transcripts.")
+    list[Path],
+    # Not Typer's check of permissions: ours says how to mend it.
+    typer.Argument(metavar="PATH…", help="Recordings, or text transcripts.", readable=False),
 ]
 Llm = Annotated[
     str | None,
@@ -25,12 +31,47 @@ FlagshipLlm = Annotated[
 Asr = Annotated[
     str | None,
     typer.Option(
-        "--asr", help="Speech model: a faster-whisper name or folder.", show_default=False
+        "--asr",
+        help="Speech model: a faster-whisper name or folder, openai:NAME or URL#NAME.",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(
+        "--device", help="What speech is decoded on; auto takes a GPU if any.", show_default=False
     ),
 ]
 Language = Annotated[
     str | None,
     typer.Option("--language", help="ISO 639-1; detected if left out.", show_default=False),
+]
+DiarizeOption = Annotated[
+    Diarize | None,
+    typer.Option(
+        "--diarize",
+        help="Tell speakers apart: if it can be done (auto), never, or else fail.",
+        show_default=False,
+    ),
+]
+Speakers = Annotated[
+    int | None,
+    typer.Option(
+        "--speakers",
+        min=1,
+        max=50,
+        help="How many people speak; found out if left out.",
+        show_default=False,
+    ),
+]
+SelectionOption = Annotated[
+    Selection | None,
+    typer.Option(
+        "--selection",
+        help="Who tells claims from other sentences: the built-in classifier (learned), the "
+        "language model (asked), or whichever fits the model and the language (auto).",
+        show_default=False,
+    ),
 ]
 MaxWorkers = Annotated[
     int | None,
@@ -41,3 +82,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per job, o
 JobArgument = Annotated[
     str, typer.Argument(metavar="JOB", help="A job's id, or the beginning of it.")
 ]
+
+
+def with_device(settings: Settings, device: Device | None) -> Settings:
+    """The settings of a process that decodes on a device; unchanged where none is asked for.
+
+    Raises:
+        UsageError: a GPU is asked for, and there is none.
+    """
+    if device is None:
+        return settings
+    if device is Device.CUDA:
+        choose_device(device)
+    return settings.model_copy(update={"device": device.value})

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from cli.console import clock, err, status
+from stope.models.job import JobType
+from stope.models.progress import StageProgress
 from stope.models.view import JobView, StageView
 
 _PLAIN_SECONDS = 5.0
+_NAME, _BAR = 10, 16
+_WIDEST = 100
+_MAIN = {
+    JobType.TRANSCRIBE: "transcribing",
+    JobType.MINE: "mining",
+    JobType.FLAGSHIP: "evaluating",
+    JobType.PIPELINE: "running",
+}
 
 
 class ProgressView(Protocol):
@@ -33,22 +47,31 @@ class ProgressView(Protocol):
 
 
 def progress_view() -> ProgressView:
-    """Bars when stderr is a terminal, else lines."""
-    return Bars() if err.is_terminal else Lines()
+    """Bars when stderr is a terminal that may be drawn on, else lines."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return Bars() if err.is_terminal and not plain else Lines()
 
 
 class Bars:
-    """One bar per stage, with units, rate and time left, and what it waits for."""
+    """One bar per stage, with units, rate and time left; above them what is waited for.
 
-    def __init__(self) -> None:
+    Args:
+        console: where they are drawn; default: stderr.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or err
+        width = min(self._console.width, _WIDEST)
+        self._room = max(10, width - _NAME - _BAR - 2)
         self._progress = Progress(
-            TextColumn("{task.fields[stage]:<10}"),
-            BarColumn(bar_width=24),
+            TextColumn(f"{{task.fields[stage]:<{_NAME}}}"),
+            BarColumn(bar_width=_BAR),
             TextColumn("{task.fields[text]}", markup=False),
-            console=err,
+            console=self._console,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, str | None] = {}
+        self._said: dict[str, str] = {}
+        self._began: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -68,20 +91,51 @@ class Bars:
             name = stage.stage.value
             if name not in self._tasks:
                 self._tasks[name] = self._progress.add_task("", total=1, stage=name, text="")
+            if stage.state != "not_started":
+                self._began.setdefault(name, time.monotonic())
             if stage.waiting is not None and self._said.get(name) != stage.waiting:
-                # Too long for the bar's line, and the reason is what people need.
-                self._progress.console.print(f"{name}: {describe(stage)}", markup=False)
-            self._said[name] = stage.waiting
-            done, total = _amounts(stage)
-            self._progress.update(
-                self._tasks[name], completed=done, total=total, text=describe(stage)[:44]
-            )
-        if view.status.has_result:
-            for name, task in self._tasks.items():
-                text = str(self._progress.tasks[task].fields["text"])
-                self._progress.update(
-                    task, completed=1, total=1, stage=name, text=text if "done" in text else "done"
+                # Too long for the bar's line, and the reason is what people need: once.
+                self._said[name] = stage.waiting
+                self._progress.console.print(
+                    f"{name}: {describe(stage)}", markup=False, soft_wrap=False
                 )
+            if not self._progress.tasks[self._tasks[name]].finished:
+                self._draw(stage)
+        begun = [index for index, stage in enumerate(view.stages) if stage.state != "not_started"]
+        for stage in view.stages[: max(begun, default=0)]:
+            if stage.state == "not_started":
+                # It lies behind us and was never begun: it had its result already.
+                self._finish(stage.stage.value)
+        if view.status.has_result:
+            for name in self._tasks:
+                self._finish(name)
+
+    def _draw(self, stage: StageView) -> None:
+        name = stage.stage.value
+        if stage.state == "completed":
+            self._finish(name)
+            return
+        done, total = _amounts(stage)
+        if stage.waiting is not None:
+            text = f"waiting, attempt {stage.attempt}"
+        else:
+            # The bar has the stage's name already; what it does else is worth saying.
+            text = describe(stage).removeprefix(f"{_MAIN.get(stage.stage)}, ")
+        self._update(name, done, total, text)
+
+    def _finish(self, name: str) -> None:
+        if self._progress.tasks[self._tasks[name]].finished:
+            return
+        began = self._began.get(name)
+        took = "" if began is None else f" in {clock(time.monotonic() - began)}"
+        self._update(name, 1, 1, f"done{took}" if took else "kept from before")
+
+    def _update(self, name: str, done: float, total: float, text: str) -> None:
+        # By cells, not letters: a wide letter takes two columns of the terminal.
+        line = " ".join(text.split())
+        if cell_len(line) > self._room:
+            line = set_cell_size(line, self._room - 1).rstrip() + "…"
+        self._progress.update(self._tasks[name], completed=done, total=total, text=line)
 
 
 class Lines:
@@ -120,30 +174,45 @@ def describe(stage: StageView) -> str:
     """A stage in a few words."""
     if stage.waiting is not None:
         return f"waiting (attempt {stage.attempt}): {stage.waiting}"
-    progress = stage.progress
     if stage.state == "completed":
         return "done"
-    if progress is None:
+    if stage.progress is None:
         return stage.state.replace("_", " ")
-    parts = [progress.stage]
+    return ", ".join(_parts(stage.stage, stage.progress))
+
+
+def _parts(stage: JobType, progress: StageProgress) -> Iterator[str]:
+    yield progress.stage
     if progress.total is not None:
-        parts.append(f"{progress.done}/{progress.total}")
-        if progress.elapsed > 0 and progress.done > progress.reused:
-            parts.append(f"{(progress.done - progress.reused) / progress.elapsed:.2f}/s")
-        if progress.done < progress.total:
-            parts.append(f"{clock(progress.seconds_left)} left")
+        yield f"{progress.done}/{progress.total}"
+        rate = _rate(stage, progress)
+        if rate:
+            yield rate
+        if progress.done + progress.gaps < progress.total:
+            left = progress.seconds_left
+            yield "time left unknown" if left is None else f"{clock(left)} left"
     if progress.reused:
-        parts.append(f"{progress.reused} reused")
+        yield f"{progress.reused} reused"
     if progress.gaps:
-        parts.append(f"{progress.gaps} gaps")
+        yield f"{progress.gaps} gap{'s' if progress.gaps > 1 else ''}"
     if progress.note:
-        parts.append(progress.note)
-    return ", ".join(parts)
+        yield progress.note
+
+
+def _rate(stage: JobType, progress: StageProgress) -> str | None:
+    """How fast this attempt is: times real time where sound is heard, else units a minute."""
+    fresh = progress.done - progress.reused
+    if fresh <= 0 or progress.elapsed <= 0:
+        return None
+    if stage is JobType.TRANSCRIBE and progress.audio > 0:
+        return f"{progress.audio / progress.elapsed:.1f}x real time"
+    each_minute = 60 * fresh / progress.elapsed
+    return f"{each_minute:.0f}/min" if each_minute >= 10 else f"{each_minute:.1f}/min"
 
 
 def _amounts(stage: StageView) -> tuple[float, float]:
-    if stage.state == "completed":
-        return 1, 1
     if stage.progress is None or not stage.progress.total:
         return 0, 1
-    return stage.progress.done + stage.progress.gaps, stage.progress.total
+    # A bar that is full says done; a stage is that only when its result is stored.
+    done = stage.progress.done + stage.progress.gaps
+    return min(done, stage.progress.total * 0.99), stage.progress.total

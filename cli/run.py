@@ -20,7 +20,20 @@ from cli.console import (
     status,
 )
 from cli.models import fetch_missing
-from cli.options import AsJson, Asr, FlagshipLlm, Language, Llm, MaxWorkers, Paths
+from cli.options import (
+    AsJson,
+    Asr,
+    DeviceOption,
+    DiarizeOption,
+    FlagshipLlm,
+    Language,
+    Llm,
+    MaxWorkers,
+    Paths,
+    SelectionOption,
+    Speakers,
+    with_device,
+)
 from cli.progress import progress_view
 from cli.session import working_session
 from cli.summary import print_summary
@@ -41,7 +54,11 @@ def run(
     flagship_llm: FlagshipLlm = None,
     asr: Asr = None,
     language: Language = None,
+    diarize: DiarizeOption = None,
+    speakers: Speakers = None,
+    selection: SelectionOption = None,
     max_workers: MaxWorkers = None,
+    device: DeviceOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Do everything anew; read nothing that was kept.")
     ] = False,
@@ -57,10 +74,13 @@ def run(
 
     Exit codes: 0 complete, 1 failed, 2 usage, 3 complete with gaps, 130 interrupted.
     """
-    settings = settings_with_logging()
+    settings = with_device(settings_with_logging(), device)
     config: dict[str, object] = {
         "asr_model": asr,
         "language": language,
+        "diarize": diarize,
+        "speakers": speakers,
+        "selection": selection,
         "miner_model": llm,
         "flagship_model": flagship_llm or llm,
     }
@@ -185,7 +205,7 @@ async def _finish(client: JobClient, job_id: str, as_json: bool) -> int:
         status(f"the progress is kept; go on with: {command_line('run', job.input.path)}")
         return FAILED
     document = await client.document(job_id)
-    paths = await client.export(job_id, client.settings.home / "exports" / job_id)
+    paths = await client.export(job_id, client.settings.exports / job_id)
     if as_json:
         print_json(job_json(job, exports=[str(path) for path in paths]))
     else:

@@ -34,7 +34,14 @@ async def working_session(
         yield None
         return
     server = DevServer(settings)
+    before = await asyncio.to_thread(server.running)
     info = await asyncio.to_thread(server.ensure)
+    wanted = settings.temporal_port
+    if before is None and wanted and not info.address.endswith(f":{wanted}"):
+        status(
+            f"port {wanted} is in use, or was last time: the embedded Temporal server listens on "
+            f"{info.address}"
+        )
     leave = asyncio.Event()
     work = asyncio.create_task(_work_in_turn(settings, leave))
     # A worker that cannot start or breaks ends the wait; its error comes out below.

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from cli.console import command_line, job_json, print_json, settings_with_logging, start, status
-from cli.options import AsJson, Asr, FlagshipLlm, Language, Llm, MaxWorkers
+from cli.options import (
+    AsJson,
+    Asr,
+    DiarizeOption,
+    FlagshipLlm,
+    Language,
+    Llm,
+    MaxWorkers,
+    SelectionOption,
+    Speakers,
+)
 from client import JobClient
 from stope.dev_server import DevServer
 from stope.models.job import JobType
@@ -30,6 +40,9 @@ def submit(
     flagship_llm: FlagshipLlm = None,
     asr: Asr = None,
     language: Language = None,
+    diarize: DiarizeOption = None,
+    speakers: Speakers = None,
+    selection: SelectionOption = None,
     max_workers: MaxWorkers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,6 +54,9 @@ def submit(
     config: dict[str, object] = {
         "asr_model": asr,
         "language": language,
+        "diarize": diarize,
+        "speakers": speakers,
+        "selection": selection,
         "miner_model": llm,
         "flagship_model": flagship_llm or llm,
     }

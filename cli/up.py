@@ -7,6 +7,7 @@ import asyncio
 import typer
 
 from cli.console import settings_with_logging, start, status
+from cli.options import DeviceOption, with_device
 from cli.session import working_session
 from stope.dev_server import DevServer
 from stope.errors import UsageError
@@ -19,12 +20,12 @@ def register(app: typer.Typer) -> None:
     app.command("down")(down)
 
 
-def up() -> None:
+def up(device: DeviceOption = None) -> None:
     """Run the embedded Temporal server, its Web UI and a worker, in the foreground.
 
     Ctrl-C drains the worker, ends the server and leaves every job resumable.
     """
-    settings = settings_with_logging()
+    settings = with_device(settings_with_logging(), device)
     if settings.temporal_address is not None:
         raise UsageError(
             f"TEMPORAL_ADDRESS is {settings.temporal_address}: that server is not ours to start. "

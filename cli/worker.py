@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.console import settings_with_logging, start, status
+from cli.options import DeviceOption, with_device
 from client import connect_temporal
 from stope import names
 from stope.settings import Settings
@@ -22,13 +23,14 @@ def worker(
     queues: Annotated[
         str, typer.Option("--queues", help="Which task queues to serve, with commas.")
     ] = ",".join(names.QUEUES),
+    device: DeviceOption = None,
 ) -> None:
     """Work for the Temporal server at TEMPORAL_ADDRESS (else for this home's own).
 
     SIGTERM drains: units in flight are committed, then the worker leaves. Workers of one cluster
     share STOPE_DATABASE_URL and STOPE_ARTIFACTS_URL.
     """
-    settings = settings_with_logging()
+    settings = with_device(settings_with_logging(), device)
     start(_worker(settings, tuple(name.strip() for name in queues.split(",") if name.strip())))
 
 

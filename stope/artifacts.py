@@ -6,6 +6,7 @@ so a reader sees all of it or nothing. Bytes are checked against their digest on
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlparse
@@ -16,7 +17,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore
 from pydantic import BaseModel, ValidationError
 
-from stope.errors import ArtifactError, UsageError
+from stope.errors import NO_ROOM, ArtifactError, StorageFullError, UsageError
 from stope.identity import digest_bytes
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -71,6 +72,11 @@ class ArtifactStore:
         try:
             await obstore.put_async(self._store, self._path(digest), data)
         except (OSError, BaseError) as error:
+            if any(os.strerror(number) in str(error) for number in NO_ROOM):
+                raise StorageFullError(
+                    f"There is no room at {self.url} for an artifact; free some space and the "
+                    "work goes on."
+                ) from error
             raise ArtifactError(
                 f"An artifact could not be written to {self.url}: {error}. Free some space or "
                 "check its permissions; the work done so far is kept."

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from stope import names
 from stope.errors import ServerUnavailableError, UsageError
 from stope.settings import Settings
 
@@ -108,6 +109,8 @@ class DevServer:
             *("--db-filename", str(self._folder / "temporal.db")),
             *("--log-level", "warn"),
         ]
+        for name, kind in names.SEARCH_ATTRIBUTES.items():
+            command += ["--search-attribute", f"{name}={kind}"]
         with self.log_path.open("ab") as log:
             # Its own session: Ctrl-C in the terminal is for the command, not for the server.
             process = subprocess.Popen(  # noqa: S603  (our own program and numbers)

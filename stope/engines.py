@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stope.errors import ModelFileError, UsageError
 from stope.identity import digest_file
 from stope.llm.chat import ChatModel
 from stope.llm.spec import ModelSpec, parse_model
-from stope.models_cache import CATALOGUE, Model, ModelsCache
+from stope.models.job import DiarizerName
+from stope.models_cache import CATALOGUE, EMBEDDING_MODEL, SPEAKER_MODEL, Model, ModelsCache
 from stope.settings import Settings
+from stope.speech.device import Device
+from stope.speech.spec import remote_model
 
 if TYPE_CHECKING:
+    from stope.embedding.embedder import SentenceEmbedder
     from stope.llm.embedded import EmbeddedServer
     from stope.llm.openai_chat import OpenAIChatModel
+    from stope.mining.selection.selector import Selector
+    from stope.speakers.diarizer import Diarizer
+    from stope.speech.openai_transcriber import OpenAITranscriber
     from stope.speech.transcriber import Transcriber
 
 REMOTE_PARALLEL = 8
@@ -38,19 +45,29 @@ class Engines:
         self._settings = settings
         self._cache = ModelsCache(settings.models, settings.hub_timeout)
         self._transcribers: dict[str, Transcriber] = {}
+        self._remote_transcribers: list[OpenAITranscriber] = []
         self._chats: dict[str, OpenAIChatModel] = {}
         self._servers: list[EmbeddedServer] = []
+        self._embedder: SentenceEmbedder | None = None
+        self._selector: Selector | None = None
+        self._diarizers: dict[DiarizerName, Diarizer[Any]] = {}
         self._loading = asyncio.Lock()
 
     async def transcriber(self, name: str) -> Transcriber:
-        """The ASR engine for a model's name or folder.
+        """The ASR engine for a model's name or folder, or for a model on a server.
 
         Raises:
+            UsageError: the name cannot be read, a key is missing, or there is no GPU as asked for.
             ModelFileError: its weights cannot be had or are wrong.
         """
         async with self._loading:
             if name not in self._transcribers:
-                self._transcribers[name] = await asyncio.to_thread(self._load_whisper, name)
+                spec = remote_model(name)
+                self._transcribers[name] = (
+                    await asyncio.to_thread(self._load_whisper, name)
+                    if spec is None
+                    else self._open_transcriber(spec)
+                )
             return self._transcribers[name]
 
     async def chat(self, name: str) -> ChatModel:
@@ -65,24 +82,88 @@ class Engines:
                 self._chats[name] = await self._open_chat(parse_model(name))
             return self._chats[name]
 
+    async def embedder(self) -> SentenceEmbedder:
+        """The sentence embedding engine.
+
+        Raises:
+            ModelFileError: its weights cannot be had or are wrong.
+        """
+        async with self._loading:
+            if self._embedder is None:
+                self._embedder = await asyncio.to_thread(self._load_embedder)
+            return self._embedder
+
+    async def diarizer(self, name: DiarizerName) -> Diarizer[Any]:
+        """The engine of that name, which tells speakers apart.
+
+        Raises:
+            ModelFileError: its program or its weights cannot be had or are wrong.
+        """
+        async with self._loading:
+            if name not in self._diarizers:
+                self._diarizers[name] = await asyncio.to_thread(self._load_diarizer, name)
+            return self._diarizers[name]
+
+    async def selector(self) -> Selector:
+        """The classifier of sentences.
+
+        Raises:
+            ModelFileError: the embedding weights cannot be had or are wrong.
+        """
+        embedder = await self.embedder()
+        async with self._loading:
+            if self._selector is None:
+                self._selector = await asyncio.to_thread(self._load_selector, embedder)
+            return self._selector
+
     async def close(self) -> None:
         """Close clients and stop embedded servers."""
         for chat in self._chats.values():
             await chat.close()
+        for transcriber in self._remote_transcribers:
+            await transcriber.close()
         for server in self._servers:
             await asyncio.to_thread(server.stop)
         self._chats.clear()
+        self._remote_transcribers.clear()
+        self._transcribers.clear()
         self._servers.clear()
+
+    def _load_embedder(self) -> SentenceEmbedder:
+        from stope.embedding.minilm import MiniLmEmbedder
+
+        model = CATALOGUE[EMBEDDING_MODEL]
+        return MiniLmEmbedder(self._cache.ensure(model), _identity(model), _threads())
+
+    def _load_diarizer(self, name: DiarizerName) -> Diarizer[Any]:
+        # Imported here: processes without speech work never pay for these libraries.
+        if name is DiarizerName.SPEAKRS:
+            from stope.speakers.speakrs import SpeakrsDiarizer, load_pipeline
+
+            return SpeakrsDiarizer(*load_pipeline(self._settings.models / "speakrs"))
+        from stope.speakers.embedded import EmbeddedDiarizer
+
+        model = CATALOGUE[SPEAKER_MODEL]
+        weights = self._cache.ensure(model) / model.files[0].name
+        return EmbeddedDiarizer(weights, _identity(model), _threads())
+
+    def _load_selector(self, embedder: SentenceEmbedder) -> Selector:
+        from stope.mining.selection.learned import LearnedSelector
+
+        return LearnedSelector(embedder, keep=self._cache.path(CATALOGUE[EMBEDDING_MODEL]))
 
     def _load_whisper(self, name: str) -> Transcriber:
         # Imported here: processes without speech work never pay for these libraries.
         from stope.speech.whisper import WhisperTranscriber
 
+        device = Device(self._settings.device)
         if name in CATALOGUE:
             model = CATALOGUE[name]
             if model.kind != "asr":
                 raise ModelFileError(f"{name} is not a speech model; see `stope models list`.")
-            return WhisperTranscriber(self._cache.ensure(model), _identity(model), _threads())
+            return WhisperTranscriber(
+                self._cache.ensure(model), _identity(model), _threads(), device
+            )
         folder = Path(name)
         if folder.is_dir():
             weights = folder / "model.bin"
@@ -90,8 +171,36 @@ class Engines:
                 raise ModelFileError(
                     f"{folder} has no model.bin; give a CTranslate2 model folder to --asr."
                 )
-            return WhisperTranscriber(folder, digest_file(weights)[:16], _threads())
-        return WhisperTranscriber(_download_whisper(name), name, _threads())
+            return WhisperTranscriber(folder, digest_file(weights)[:16], _threads(), device)
+        return WhisperTranscriber(_download_whisper(name), name, _threads(), device)
+
+    def _open_transcriber(self, spec: ModelSpec) -> Transcriber:
+        from stope.speech.openai_transcriber import OpenAITranscriber
+
+        settings = self._settings
+        label, identity, base_url = str(spec), str(spec), spec.base_url
+        secret = settings.asr_api_key
+        if spec.provider == "openai":
+            base_url, secret = settings.openai_base_url, settings.openai_api_key
+            if secret is None and base_url is None:
+                raise UsageError(
+                    f"{label} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another "
+                    "server)."
+                )
+            if base_url is not None:
+                # Another server may have another model under the same name.
+                identity = f"{label}@{base_url.rstrip('/')}"
+        opened = OpenAITranscriber(
+            label=label,
+            model=spec.model,
+            identity=identity,
+            base_url=base_url,
+            api_key=_NO_KEY if secret is None else secret.get_secret_value(),
+            parallel=REMOTE_PARALLEL,
+            timeout=settings.llm_timeout,
+        )
+        self._remote_transcribers.append(opened)
+        return opened
 
     async def _open_chat(self, spec: ModelSpec) -> OpenAIChatModel:
         from stope.llm.openai_chat import OpenAIChatModel
@@ -154,7 +263,8 @@ def check_model_names(asr: str, *llms: str) -> None:
     """Find wrong model names before any work is done.
 
     Raises:
-        UsageError: a name cannot be read, or names an embedded model that does not exist.
+        UsageError: a name cannot be read, or names an embedded model that does not exist, or
+            one of another kind.
     """
     for llm in llms:
         spec = parse_model(llm)
@@ -163,6 +273,7 @@ def check_model_names(asr: str, *llms: str) -> None:
             raise UsageError(
                 f"There is no embedded model {spec.model!r}; there are: {', '.join(known)}."
             )
+    remote_model(asr)
     if asr in CATALOGUE and CATALOGUE[asr].kind != "asr":
         raise UsageError(f"{asr!r} is not a speech model; `stope models list` shows them.")
 

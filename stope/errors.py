@@ -10,11 +10,13 @@
     │   ├── ProviderRejectedError  400, 401, 403, 404, 422, quota gone
     │   ├── RecordsError           the records cannot be read or written as they are
     │   ├── ArtifactError          a stored artifact is absent or damaged
+    │   ├── DiarizationError       speakers are required and cannot be told apart
     │   └── StageFailedError       not one unit of a stage could be done
     ├── TransientError             the same attempt may succeed later               (retried)
     │   ├── ProviderUnavailableError   refused, timed out, 408, 409, 5xx
     │   ├── ProviderRateLimitedError   429
     │   ├── RecordsBusyError           database locked, restarting or out of disk
+    │   ├── StorageFullError       the disk for artifacts or decoded audio is full
     │   ├── ServerUnavailableError     Temporal does not answer
     │   └── WorkerDrainingError        this worker is leaving; another goes on
     └── UnitError                  one unit cannot be done; the rest goes on          (a gap)
@@ -26,6 +28,8 @@
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class StopeError(Exception):
@@ -71,6 +75,10 @@ class ArtifactError(PermanentError):
     """A stored artifact is absent or its bytes do not match its digest."""
 
 
+class DiarizationError(PermanentError):
+    """The speakers cannot be told apart, or not by this engine in the way that is asked for."""
+
+
 class StageFailedError(PermanentError):
     """Not one unit of a stage could be done."""
 
@@ -100,6 +108,14 @@ class ProviderRateLimitedError(TransientError):
 
 class RecordsBusyError(TransientError):
     """The records database is locked, restarting, unreachable or out of disk."""
+
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when a file cannot grow: disk, quota and size limit."""
+
+
+class StorageFullError(TransientError):
+    """The disk that a file of ours should go to is full."""
 
 
 class ServerUnavailableError(TransientError):

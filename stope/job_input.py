@@ -21,14 +21,23 @@ async def input_from_path(path: Path, sources: SourceDigests) -> JobInput:
     try:
         found = await asyncio.to_thread(_checked, path)
         str(found).encode()
+        digest = await sources.digest(found)
     except UnicodeEncodeError as error:
         raise InputError(
             f"The name of {str(path)!r} is not UTF-8, so it cannot be kept; rename the file."
         ) from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except PermissionError as error:
+        raise InputError(
+            f"{path} cannot be read: no permission; make it and its folders readable."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}); check the path and its disk."
+        ) from error
+    except (RuntimeError, ValueError) as error:
         raise InputError(f"{path} cannot be a path here: {error}.") from error
     kind = InputKind.TEXT if found.suffix.lower() in TEXT_SUFFIXES else InputKind.RECORDING
-    return JobInput(kind=kind, digest=await sources.digest(found), path=str(found))
+    return JobInput(kind=kind, digest=digest, path=str(found))
 
 
 def _checked(path: Path) -> Path:

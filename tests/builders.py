@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
 from stope.identity import digest_of
-from stope.llm.chat import ChatModel
+from stope.llm.chat import ChatModel, ChatRequest
 from stope.llm.ledger import Ledger
+from stope.mining.sentences import sentences_of
 from stope.models.checkpoint import Checkpoint
 from stope.models.claim import Alignment, Claim, ClaimType, Evidence, Stance
 from stope.models.frozen import Frozen
@@ -22,6 +26,7 @@ from stope.models.job import (
     JobStatus,
     JobType,
 )
+from stope.models.sentence import Sentence
 from stope.models.transcript import Transcript, Utterance, Word
 from stope.stage import StageRun
 from stope.units import Unit
@@ -45,6 +50,23 @@ def transcript_of(*utterances: str | tuple[str, str]) -> Transcript:
             words.append(Word(text=token, start=start, end=round(start + WORD_SECONDS, 3)))
         spans.append(Utterance(first_word=first, end_word=len(words), speaker=speaker))
     return Transcript(language="en", words=tuple(words), utterances=tuple(spans))
+
+
+def sentences_from(*texts: str | tuple[str, str]) -> tuple[Sentence, ...]:
+    """Consecutive sentences, each a text or a speaker and a text."""
+    return sentences_of(transcript_of(*texts))
+
+
+def named_json(**lists: object) -> str:
+    """A whole answer on what a segment names; what is not given is empty."""
+    empty: dict[str, object] = {"people": [], "organisations": [], "terms": [], "concepts": []}
+    return json.dumps(empty | lists)
+
+
+def kinds_reply(request: ChatRequest, kind: Callable[[str], str]) -> str:
+    """An answer to a request for kinds, sentence by sentence, as ``kind`` says of the text."""
+    lines = re.findall(r"^(l\d+): (.*)$", request.messages[-1].content, re.MULTILINE)
+    return json.dumps({name: kind(text) for name, text in lines})
 
 
 def claim_of(text: str, *, quote: str | None = None, grounded: bool = True) -> Claim:

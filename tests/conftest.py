@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stope.models_cache import CATALOGUE, ModelsCache
+from stope.models_cache import CATALOGUE, EMBEDDING_MODEL, SPEAKER_MODEL, ModelsCache
 from stope.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +24,6 @@ def models() -> Path:
     """The folder of verified weights; `make test` has fetched what the tests use."""
     settings = Settings()
     cache = ModelsCache(settings.models, settings.hub_timeout)
-    for name in ("tiny.en", SMALL_LLM):
+    for name in ("tiny.en", SPEAKER_MODEL, EMBEDDING_MODEL, SMALL_LLM):
         cache.ensure(CATALOGUE[name])
     return settings.models

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import onnxruntime
 from faster_whisper.utils import get_assets_path
 
-from stope.audio.decode import Samples, as_float
+from stope.audio.decode import as_float
+from stope.audio.timeline import Samples
 
 FRAME = 512
 """Samples per probability."""

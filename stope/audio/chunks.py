@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stope.audio.activity import FRAME, Probabilities, speech_probabilities
-from stope.audio.decode import read_window, scratch_blocks, scratch_samples
+from stope.audio.decode import read_window, scratch_blocks, scratch_damage, scratch_samples
 from stope.identity import digest_bytes
 from stope.models.audio import SAMPLE_RATE, Chunk, ChunkPlan
 
@@ -42,6 +42,7 @@ def plan_chunks(scratch: Path) -> ChunkPlan:
             )
             for number, (start, end) in enumerate(spans, start=1)
         ),
+        damage=scratch_damage(scratch),
     )
 
 

@@ -10,22 +10,34 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.audio.resampler import AudioResampler
+from av import AudioStream, Packet
 from av.container import InputContainer
+from pydantic import TypeAdapter
 
-from stope.errors import InputError
-from stope.models.audio import SAMPLE_RATE, AudioProbe
+from stope.audio.length import stated_length
+from stope.audio.timeline import Samples, Timeline
+from stope.errors import NO_ROOM, InputError, StorageFullError
+from stope.models.audio import SAMPLE_RATE, AudioDamage, AudioProbe
 
-Samples = npt.NDArray[np.int16]
 Audio = npt.NDArray[np.float32]
 
 _BLOCK = SAMPLE_RATE * 30
 _INT16 = 32768.0
+
+_COUNTED = {"mp3", "aac"}
+"""Formats whose packets have no times; FFmpeg counts them."""
+
+_BETWEEN_PACKETS = 4096
+"""Bytes that a container with one stream puts between two packets at most."""
+
+_DAMAGE = TypeAdapter(tuple[AudioDamage, ...])
 
 
 def probe(path: Path) -> AudioProbe:
@@ -58,19 +70,62 @@ def probe(path: Path) -> AudioProbe:
 def decode_to_scratch(path: Path, scratch: Path) -> None:
     """Decode a recording to little-endian 16-bit samples, 16 kHz mono, published whole.
 
+    Every sample stands at its time: silence fills what cannot be decoded, and ``scratch_damage``
+    tells where.
+
     Raises:
         InputError: nothing of it can be decoded.
+        StorageFullError: the disk of the scratch file has no room for it.
     """
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=scratch.parent, prefix=f"{scratch.name}.")
+    damage: list[AudioDamage] = []
+    with _published(scratch) as stream:
+        for block in _decoded(path, damage):
+            stream.write(block.astype("<i2").tobytes())
+        # Before the samples are published: whoever finds them finds what is missing in them.
+        with _published(_damage_file(scratch)) as notes:
+            notes.write(_DAMAGE.dump_json(tuple(damage)))
+
+
+def decode_once(path: Path, scratch: Path) -> None:
+    """``decode_to_scratch``, unless it has been done."""
+    if not (scratch.exists() and _damage_file(scratch).exists()):
+        decode_to_scratch(path, scratch)
+
+
+def scratch_damage(scratch: Path) -> tuple[AudioDamage, ...]:
+    """What could not be decoded of the recording behind a scratch file, in order."""
+    return _DAMAGE.validate_json(_damage_file(scratch).read_bytes())
+
+
+def remove_scratch(scratch: Path) -> None:
+    """Delete a scratch file and what belongs to it, if they are there."""
+    scratch.unlink(missing_ok=True)
+    _damage_file(scratch).unlink(missing_ok=True)
+
+
+@contextmanager
+def _published(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which gets its name when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            for block in _decoded(path):
-                stream.write(block.astype("<i2").tobytes())
-        temporary.replace(scratch)
+            yield stream
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise StorageFullError(
+            f"There is no room in {path.parent} for the decoded audio ({error.strerror}); free "
+            "some space and the work goes on."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _damage_file(scratch: Path) -> Path:
+    return scratch.with_name(f"{scratch.name}.damage.json")
 
 
 def scratch_samples(scratch: Path) -> int:
@@ -119,42 +174,90 @@ def _open(path: Path) -> InputContainer:
         ) from error
 
 
-def _decoded(path: Path) -> Iterator[Samples]:
-    """The first audio stream as 16 kHz mono blocks. Damaged packets are stepped over."""
+def _decoded(path: Path, damage: list[AudioDamage]) -> Iterator[Samples]:
+    """The first audio stream as 16 kHz mono blocks; what is missing is added to ``damage``."""
     probe(path)
-    total = 0
-    damaged: Exception | None = None
-    resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    failure: Exception | None = None
     with _open(path) as container:
         stream = container.streams.audio[0]
         stream.codec_context.thread_type = "AUTO"
-        packets = container.demux(stream)
+        timeline = _timeline_of(path, container)
+        reader = _Reader(container)
         while True:
             try:
-                packet = next(packets, None)
+                packet = reader.next()
                 if packet is None:
                     break
+                if reader.skipped(packet):
+                    timeline.skipped()
                 frames = packet.decode()
+            except av.EOFError:
+                break
             except av.FFmpegError as error:
-                if isinstance(error, av.EOFError):
-                    break
-                damaged = error
+                failure = error
+                timeline.bad_packet(reader.uncounted_seconds())
                 continue
             for frame in frames:
-                for resampled in resampler.resample(frame):
-                    block = resampled.to_ndarray().reshape(-1).astype(np.int16, copy=False)
-                    total += block.size
-                    yield block
-        for resampled in resampler.resample(None):
-            block = resampled.to_ndarray().reshape(-1).astype(np.int16, copy=False)
-            total += block.size
-            yield block
-    if total == 0:
-        reason = _reason(damaged) if damaged else "it has no samples"
+                yield from timeline.blocks(frame)
+            if packet.is_corrupt:
+                timeline.bad_packet()
+        yield from timeline.end()
+    damage.extend(timeline.damage)
+    if timeline.samples == 0:
+        reason = _reason(failure) if failure else "it has no samples"
         raise InputError(
             f"Nothing of the audio in {path} can be decoded ({reason}); the file is damaged or "
             "has zero length."
         )
+
+
+def _timeline_of(path: Path, container: InputContainer) -> Timeline:
+    stream = container.streams.audio[0]
+    begins = 0.0
+    if len(container.streams) > 1 and stream.start_time is not None and stream.time_base:
+        # Players count from where the first of the streams begins.
+        first = (container.start_time or 0) / av.time_base
+        begins = max(0.0, float(stream.start_time * stream.time_base) - first)
+    return Timeline(
+        stated_length(path, container),
+        begins=begins,
+        breaks_are_silence="matroska" in container.format.name,
+    )
+
+
+class _Reader:
+    """Packets of a container's first audio stream, and the bytes that lie between them."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self._stream = container.streams.audio[0]
+        self._packets = container.demux(self._stream)
+        self._names = set(container.format.name.split(","))
+        self._alone = len(container.streams) == 1
+        self._packet: Packet[AudioStream] | None = None
+        self._end: int | None = None
+
+    def next(self) -> Packet[AudioStream] | None:
+        """The next packet, or None after the last."""
+        self._packet = next(self._packets, None)
+        return self._packet
+
+    def skipped(self, packet: Packet[AudioStream]) -> bool:
+        """Whether more bytes lie before a packet than a container puts between two."""
+        if packet.pos is None or not packet.size or "matroska" not in self._names:
+            return False
+        before, self._end = self._end, packet.pos + packet.size
+        return self._alone and before is not None and packet.pos - before > _BETWEEN_PACKETS
+
+    def uncounted_seconds(self) -> float:
+        """How much longer than it says the last packet is, by its bytes.
+
+        Formats without times of their own count packets; one full of rubbish counts as one.
+        """
+        packet, rate = self._packet, self._stream.bit_rate
+        if packet is None or not rate or not self._names & _COUNTED:
+            return 0.0
+        said = float((packet.duration or 0) * packet.time_base)
+        return max(0.0, packet.size * 8 / rate - said)
 
 
 def _reason(error: Exception) -> str:

@@ -10,14 +10,14 @@ from stope.llm.tokens import estimate_tokens
 from stope.models.claim import Claim
 from stope.models.frozen import Frozen
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 """Part of every plan's key: raise it when a change here would cut differently."""
 
 MAX_CLAIMS = 8
 """Beyond a handful, scores drift and small models lose count."""
 
-ANSWER_TOKENS = 120
-"""Room for one verdict."""
+ANSWER_TOKENS = 12
+"""Room for one claim's levels."""
 
 
 class Batch(Frozen):
@@ -44,7 +44,7 @@ def plan_batches(claims: Sequence[Claim], context: int) -> BatchPlan:
     groups: list[list[str]] = []
     spent = most = 0
     for claim in claims:
-        cost = estimate_tokens(claim_text(claim)) + ANSWER_TOKENS
+        cost = estimate_tokens(claim.text) + ANSWER_TOKENS
         if groups and len(groups[-1]) < most and spent + cost <= context // 2:
             groups[-1].append(claim.id)
             spent += cost
@@ -57,12 +57,6 @@ def plan_batches(claims: Sequence[Claim], context: int) -> BatchPlan:
             for number, ids in enumerate(groups, start=1)
         )
     )
-
-
-def claim_text(claim: Claim) -> str:
-    """A claim as the model reads it, with the words it rests on."""
-    quotes = " / ".join(" ".join(item.quote.split()) for item in claim.evidence)
-    return claim.text if quotes == claim.text else f'{claim.text} (words: "{quotes}")'
 
 
 def _even_sizes(count: int) -> Iterator[int]:

@@ -1,110 +1,81 @@
-"""One batch through the model. Every claim has its own place in the answer's schema."""
+"""One batch through the model: three levels for every claim, each with its own place in the answer.
+
+The levels belong to a rubric with scored examples that is the same in every request, so that a
+claim's score does not hang on the claims beside it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import Field
 
 from stope.errors import AnswerInvalidError, AnswerTruncatedError
-from stope.flagship.batches import ANSWER_TOKENS, claim_text
-from stope.llm.chat import ChatRequest, Message
+from stope.flagship.asking import keyed_answer, request_of
+from stope.flagship.batches import ANSWER_TOKENS
 from stope.llm.ledger import Ledger
-from stope.llm.schema import answer_schema
-from stope.models.claim import Claim
 from stope.models.frozen import Frozen
-from stope.models.verdict import Decision, Verdict
-from stope.prompts import load_prompt
-from stope.wording import same_content
 
 PROMPT = "judge"
-_SPARE_TOKENS = 100
+_SPARE_TOKENS = 40
+
+Digits = Annotated[str, Field(pattern="^[0-2]{3}$")]
 
 
-class RawVerdict(Frozen):
-    """One verdict as the model put it.
+class Levels(Frozen):
+    """A claim on the rubric: 0, 1 or 2 in each of its questions."""
 
-    Scores come before the decision and the reason: a small model that decides first repeats its
-    first decision for every claim.
-    """
+    reach: int = Field(ge=0, le=2)
+    use: int = Field(ge=0, le=2)
+    news: int = Field(ge=0, le=2)
 
-    importance: int = Field(ge=0, le=10)
-    novelty: int = Field(ge=0, le=10)
-    confidence: int = Field(ge=0, le=10)
-    decision: Decision
-    reason: str = Field(min_length=1)
-    text: str | None = None
+    @classmethod
+    def of(cls, digits: str) -> Levels:
+        """The levels that three digits stand for."""
+        reach, use, news = map(int, digits)
+        return cls(reach=reach, use=use, news=news)
 
 
-class BatchVerdicts(Frozen):
-    """The committed output of one batch: verdicts in the order of its claims.
+class BatchLevels(Frozen):
+    """The committed output of one batch: levels in the order of its claims.
 
     Claims that read alike share it whatever their ids, which the stage puts back by place.
     """
 
-    verdicts: tuple[Verdict, ...]
+    levels: tuple[Levels, ...]
 
 
-def answer_type(count: int) -> type[BaseModel]:
-    """The schema of an answer for so many claims: ``c1`` to ``cN``, all required, nothing else."""
-    fields: dict[str, object] = {f"c{number}": (RawVerdict, ...) for number in range(1, count + 1)}
-    return create_model(  # type: ignore[call-overload,no-any-return]  # fields known only at run time
-        "Verdicts", __config__=ConfigDict(frozen=True, extra="forbid"), **fields
-    )
-
-
-async def judge_batch(claims: Sequence[Claim], ledger: Ledger) -> BatchVerdicts:
-    """Verdicts on all claims of a batch, in order.
+async def judge_batch(texts: Sequence[str], ledger: Ledger, name: str = PROMPT) -> BatchLevels:
+    """Levels of all claims of a batch, in order.
 
     An answer that is cut off or does not fit is asked for again in two halves.
 
+    Args:
+        texts: what the claims say.
+        ledger: who is asked.
+        name: the schema's, for servers and logs.
+
     Raises:
         AnswerInvalidError: the model does not answer in the schema, even for one claim.
-        AnswerTruncatedError: the verdict on one claim overflows the answer.
+        AnswerTruncatedError: the levels of one claim overflow the answer.
     """
-    schema = answer_type(len(claims))
+    schema = keyed_answer("Scores", "c", len(texts), Digits)
+    lines = [f"c{number}: {text}" for number, text in enumerate(texts, start=1)]
+    limit = ANSWER_TOKENS * len(texts) + _SPARE_TOKENS
+    request = request_of(PROMPT, lines, schema, ledger, max_tokens=limit, name=name)
     try:
-        answer = await ledger.ask(judging_request(claims, schema, ledger), schema)
+        answer = await ledger.ask(request, schema)
     except (AnswerTruncatedError, AnswerInvalidError):
-        if len(claims) == 1:
+        if len(texts) == 1:
             raise
-        middle = len(claims) // 2
-        halves = [await judge_batch(half, ledger) for half in (claims[:middle], claims[middle:])]
-        return BatchVerdicts(verdicts=halves[0].verdicts + halves[1].verdicts)
-    return BatchVerdicts(
-        verdicts=tuple(
-            _verdict(claim, getattr(answer, f"c{number}"))
-            for number, claim in enumerate(claims, start=1)
+        middle = len(texts) // 2
+        halves = [
+            await judge_batch(part, ledger, name) for part in (texts[:middle], texts[middle:])
+        ]
+        return BatchLevels(levels=halves[0].levels + halves[1].levels)
+    return BatchLevels(
+        levels=tuple(
+            Levels.of(getattr(answer, f"c{number}")) for number in range(1, len(texts) + 1)
         )
-    )
-
-
-def judging_request(
-    claims: Sequence[Claim], schema: type[BaseModel], ledger: Ledger
-) -> ChatRequest:
-    """The one call for a batch."""
-    lines = [f"c{number}: {claim_text(claim)}" for number, claim in enumerate(claims, start=1)]
-    return ChatRequest(
-        model=ledger.model.identity,
-        messages=(
-            Message(role="system", content=load_prompt("stope.flagship", PROMPT)),
-            Message(role="user", content="<claims>\n" + "\n".join(lines) + "\n</claims>"),
-        ),
-        schema_name="verdicts",
-        answer_schema=answer_schema(schema, complete=ledger.model.complete_answers),
-        max_tokens=ANSWER_TOKENS * len(claims) + _SPARE_TOKENS,
-    )
-
-
-def _verdict(claim: Claim, raw: RawVerdict) -> Verdict:
-    return Verdict(
-        claim_id=claim.id,
-        decision=raw.decision,
-        canonical_text=(
-            raw.text.strip() if raw.text and same_content(raw.text, claim.text) else claim.text
-        ),
-        importance=raw.importance,
-        novelty=raw.novelty,
-        confidence=raw.confidence,
-        reasoning=raw.reason,
     )

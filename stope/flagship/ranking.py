@@ -10,9 +10,10 @@ from stope.models.verdict import Decision, Verdict
 
 _CLOSING = " \"'”’»)]」』"  # noqa: RUF001  (as people write)
 
-
-RANKING_VERSION = 1
+RANKING_VERSION = 2
 """Part of every flagship job's id: raise it when ranks or the verdicts made here would differ."""
+
+_ORDER = {Decision.ACCEPT: 0, Decision.MERGE: 1, Decision.SPLIT: 1, Decision.REJECT: 2}
 
 
 def rank_claims(
@@ -20,18 +21,20 @@ def rank_claims(
 ) -> tuple[JudgedClaim, ...]:
     """Judged claims by rank, no two of them alike.
 
-    Accepted before rejected, then by importance, confidence, novelty, and last by place.
+    Accepted first, then merged and split, then rejected ones; among them by importance,
+    confidence, novelty, and last by place.
 
-    A claim without a verdict (a gap) is left out.
+    A claim without a verdict (a gap) is left out, and with it what is merged or split into it.
     """
+    standing = {name for name in verdicts if _stands(name, verdicts)}
     judged = [
         (place, claim, verdicts[claim.id])
         for place, claim in enumerate(claims)
-        if claim.id in verdicts
+        if claim.id in standing
     ]
     judged.sort(
         key=lambda item: (
-            item[2].decision is not Decision.ACCEPT,
+            _ORDER[item[2].decision],
             -item[2].importance,
             -item[2].confidence,
             -item[2].novelty,
@@ -55,6 +58,15 @@ def verdict_without_model(claim: Claim) -> Verdict | None:
     if all(_asks(item.quote) for item in claim.evidence):
         return _rejected(claim, "Its quote is a question.")
     return None
+
+
+def _stands(name: str, verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether a claim, or what stands for it, has a verdict."""
+    verdict = verdicts.get(name)
+    if verdict is None:
+        return False
+    into = (verdict.merged_into,) if verdict.merged_into else verdict.split_into
+    return all(_stands(other, verdicts) for other in into)
 
 
 def _asks(quote: str) -> bool:

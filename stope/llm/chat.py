@@ -41,6 +41,9 @@ class ChatAnswer(Frozen):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     latency: float = Field(ge=0, description="seconds")
+    mode: str | None = Field(
+        default=None, description="how the schema was asked for; None where the answer was stored"
+    )
 
 
 class ChatModel(Protocol):
@@ -68,4 +71,10 @@ class ChatModel(Protocol):
         Raises:
             ProviderRejectedError: it will never answer this.
             TransientError: it may answer later.
+        """
+
+    def doubt(self, answer: ChatAnswer) -> None:
+        """An answer of this model had another shape than its schema: it may not have been read.
+
+        Later requests are put in another way, if there is one.
         """

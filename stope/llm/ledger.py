@@ -7,7 +7,8 @@ the run that got it, its request is not asked again either, since it would give 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -15,11 +16,16 @@ from pydantic import BaseModel, ValidationError
 
 from stope.errors import AnswerInvalidError, AnswerTruncatedError
 from stope.llm.chat import ChatAnswer, ChatModel, ChatRequest, Message
+from stope.llm.extract import json_objects
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 TRUNCATED = "truncated"
 _FINISHED = ("stop", "eos")
+_CUT = ("length", "max_tokens")
+_NO_SUCH_SHAPE = ("missing", "extra_forbidden", "json_invalid", "json_type", "enum")
+"""Misfits that a server which enforces the schema cannot give, beside those that end in ``_type``.
+Others, such as a text that is too short, it can."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,17 @@ class LedgerStore(Protocol):
 
 @dataclass
 class Spend:
-    """What a stage's calls came to. ``reused`` counts requests answered by the ledger."""
+    """What a stage's calls came to.
+
+    ``reused`` counts requests answered by the ledger, ``modes`` how calls asked for the schema.
+    """
 
     calls: int = 0
     reused: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    modes: Counter[str] = field(default_factory=Counter)
 
 
 class Ledger:
@@ -93,13 +103,14 @@ class Ledger:
 
     def metrics(self) -> dict[str, object]:
         """The spend as numbers for the run's record."""
-        return {
+        found: dict[str, object] = {
             "llm_calls": self.spend.calls,
             "llm_answers_reused": self.spend.reused,
             "prompt_tokens": self.spend.prompt_tokens,
             "completion_tokens": self.spend.completion_tokens,
             "llm_seconds": round(self.spend.seconds, 3),
         }
+        return found | ({"llm_modes": dict(self.spend.modes)} if self.spend.modes else {})
 
     async def ask(self, request: ChatRequest, answer_type: type[Answer]) -> Answer:
         """An answer that fits the type; one bad answer is shown to the model for repair.
@@ -140,6 +151,8 @@ class Ledger:
         self.spend.prompt_tokens += answer.prompt_tokens or 0
         self.spend.completion_tokens += answer.completion_tokens or 0
         self.spend.seconds += answer.latency
+        if answer.mode is not None:
+            self.spend.modes[answer.mode] += 1
         return await self._store.receive(key, request, answer, self._job_id)
 
     async def _judged(self, entry: LedgerEntry, answer_type: type[Answer]) -> Answer:
@@ -147,18 +160,46 @@ class Ledger:
             raise _rejection(entry.reason or "")
         finish = entry.answer.finish_reason
         if finish not in _FINISHED:
-            reason = TRUNCATED if finish == "length" else f"finished by {finish!r}"
+            reason = TRUNCATED if finish in _CUT else f"finished by {finish!r}"
             await self._store.reject(entry.id, reason)
             raise _rejection(reason)
         try:
-            fitting = answer_type.model_validate_json(entry.answer.content)
+            fitting = parsed(entry.answer.content, answer_type)
         except ValidationError as error:
             reason = describe_misfit(error)
+            if entry.answer.content.strip() and _has_another_shape(error):
+                self.model.doubt(entry.answer)
             await self._store.reject(entry.id, reason)
             raise AnswerInvalidError(reason) from error
         if entry.status == "received":
             await self._store.accept(entry.id)
         return fitting
+
+
+def parsed(content: str, answer_type: type[Answer]) -> Answer:
+    """The answer in what a model said: all of it, or the first JSON object in it that fits.
+
+    Raises:
+        ValidationError: none does; it describes the first object, or the whole where there is none.
+    """
+    try:
+        return answer_type.model_validate_json(content)
+    except ValidationError as error:
+        misfit = error
+    if misfit.errors(include_url=False)[0]["type"] != "json_invalid":
+        raise misfit
+    first: ValidationError | None = None
+    for text in json_objects(content):
+        try:
+            return answer_type.model_validate_json(text)
+        except ValidationError as error:
+            first = first or error
+    raise first or misfit
+
+
+def _has_another_shape(error: ValidationError) -> bool:
+    kinds = {item["type"] for item in error.errors(include_input=False, include_url=False)}
+    return any(kind in _NO_SUCH_SHAPE or kind.endswith("_type") for kind in kinds)
 
 
 def _rejection(reason: str) -> AnswerInvalidError | AnswerTruncatedError:

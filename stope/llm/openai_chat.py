@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,9 +20,19 @@ from stope.errors import (
     StopeError,
 )
 from stope.llm.chat import ChatAnswer, ChatRequest
+from stope.llm.dialect import REFUSALS, Dialect
+
+log = logging.getLogger(__name__)
 
 _REJECTED = {400, 401, 402, 403, 404, 405, 413, 415, 422}
 _LONGEST_WAIT = 3600.0
+_LONGEST_SAYING = 200
+_SECRET = re.compile(
+    r"(?i:bearer)\s+\S+"
+    r"|(?<![\w-])(?:sk|pk|rk|gsk|xai|hf|key|api)[-_][\w*.-]{6,}"
+    r"|(?<![\w-])(?=[\w*.+=-]*\d)(?=[\w*.+=-]*[A-Za-z])[\w*+=-]{20,}",
+)
+_USER_INFO = re.compile(r"//[^/@\s]+@")
 _ADVICE = {
     402: "the account has nothing left to pay with",
     401: "check the API key in the environment",
@@ -63,6 +75,7 @@ class OpenAIChatModel:
         self.complete_answers = complete_answers
         self._label = label
         self._model = model
+        self._dialect = Dialect()
         self._client = AsyncOpenAI(
             base_url=base_url, api_key=api_key, timeout=timeout, max_retries=0
         )
@@ -73,30 +86,43 @@ class OpenAIChatModel:
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
         """See ``ChatModel``."""
-        started = time.monotonic()
+        while True:
+            dialect, started = self._dialect, time.monotonic()
+            try:
+                reply = await self._call(dialect, request)
+            except openai.OpenAIError as error:
+                easier = _easier(dialect, error)
+                if easier is None:
+                    raise translate(error, self._label) from error
+                self._settle(dialect, easier, "refuses")
+            except ValueError as error:
+                raise ProviderUnavailableError(
+                    f"{self._label} answered with something that is not JSON; it is asked again."
+                ) from error
+            else:
+                return self._answer(reply, dialect, time.monotonic() - started)
+
+    def doubt(self, answer: ChatAnswer) -> None:
+        """See ``ChatModel``."""
+        following = self._dialect.after_misfit()
+        if following is not None and answer.mode == self._dialect.mode.value:
+            self._settle(self._dialect, following, "gives an answer of another shape")
+
+    async def _call(self, dialect: Dialect, request: ChatRequest) -> Any:
         # The client's message and format types are unions per role; ours are plain and valid.
         call: Any = self._client.chat.completions.create
-        try:
-            reply = await call(
-                model=self._model,
-                messages=[message.model_dump() for message in request.messages],
-                temperature=request.temperature,
-                max_tokens=request.max_tokens,
-                response_format={
-                    "type": "json_schema",
-                    "json_schema": {
-                        "name": request.schema_name,
-                        "schema": request.answer_schema,
-                        "strict": True,
-                    },
-                },
-            )
-        except openai.OpenAIError as error:
-            raise translate(error, self._label) from error
-        except ValueError as error:
-            raise ProviderUnavailableError(
-                f"{self._label} answered with something that is not JSON; it is asked again."
-            ) from error
+        return await call(model=self._model, **dialect.arguments(request))
+
+    def _settle(self, old: Dialect, new: Dialect, why: str) -> None:
+        """Ask in a new way from now on, unless another call in flight has found that out."""
+        if self._dialect != old:
+            return
+        self._dialect = new
+        was, will = old.model_dump(mode="json"), new.model_dump(mode="json")
+        changed = ", ".join(f"{name}={will[name]}" for name in will if will[name] != was[name])
+        log.warning("%s, asked by %s, %s; now %s", self._label, old.mode.value, why, changed)
+
+    def _answer(self, reply: Any, dialect: Dialect, seconds: float) -> ChatAnswer:
         choices = getattr(reply, "choices", None)
         if not choices or choices[0].message is None:
             raise ProviderRejectedError(
@@ -109,8 +135,16 @@ class OpenAIChatModel:
             finish_reason=cast("str", choice.finish_reason) or "unknown",
             prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
             completion_tokens=reply.usage.completion_tokens if reply.usage else None,
-            latency=round(time.monotonic() - started, 3),
+            latency=round(seconds, 3),
+            mode=dialect.mode.value,
         )
+
+
+def _easier(dialect: Dialect, error: openai.OpenAIError) -> Dialect | None:
+    """What is left to try where the server refuses a field of the request."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in REFUSALS:
+        return None
+    return dialect.after_refusal(f"{_words(error)} {error.param}")
 
 
 def translate(error: openai.OpenAIError, label: str) -> StopeError:
@@ -119,8 +153,8 @@ def translate(error: openai.OpenAIError, label: str) -> StopeError:
         return ProviderUnavailableError(f"{label} took too long to answer; it is asked again.")
     if isinstance(error, openai.APIConnectionError):
         return ProviderUnavailableError(
-            f"{label} cannot be reached ({error.__cause__ or error}); it is asked again until it "
-            "can."
+            f"{label} cannot be reached ({_clean(str(error.__cause__ or error))}); it is asked "
+            "again until it can."
         )
     if isinstance(error, openai.APIStatusError):
         status = error.status_code
@@ -137,14 +171,34 @@ def translate(error: openai.OpenAIError, label: str) -> StopeError:
         return ProviderUnavailableError(
             f"{label} failed ({status}): {said}", retry_after=_retry_after(error)
         )
-    return ProviderRejectedError(f"{label}: {error}.")
+    return ProviderRejectedError(f"{label}: {_clean(str(error))}.")
 
 
 def _said(error: openai.APIStatusError) -> str:
-    body = error.body
-    if isinstance(body, dict) and isinstance(body.get("message"), str):
-        return str(body["message"])[:300].rstrip(".")
-    return error.message[:300].rstrip(".")
+    return _clean(_words(error)) or "it gives no reason"
+
+
+def _words(error: openai.APIStatusError) -> str:
+    """What the server itself says, without what it repeats of the request."""
+    found: object = error.body
+    if isinstance(found, dict):
+        found = found.get("message") or found.get("error") or found.get("detail")
+    if isinstance(found, list):
+        # FastAPI's servers repeat the input beside each message.
+        found = "; ".join(
+            f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg', '')}"
+            for item in found[:3]
+            if isinstance(item, dict)
+        )
+    return found if isinstance(found, str) and not found.lstrip().startswith("<") else ""
+
+
+def _clean(text: str) -> str:
+    """Somebody else's text on one line, without what may be a key, cut."""
+    line = _USER_INFO.sub("//", _SECRET.sub("[hidden]", " ".join(text.split())))
+    if len(line) > _LONGEST_SAYING:
+        line = f"{line[:_LONGEST_SAYING].rstrip()}…"
+    return line.rstrip(".")
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

@@ -12,7 +12,7 @@ Reply = str | ChatAnswer | StopeError
 
 
 class ScriptedChatModel:
-    """Answers from a script and keeps every request it got.
+    """Answers from a script; keeps every request it got and every answer that was doubted.
 
     Args:
         script: replies in the order of the calls, or what finds the reply to a request.
@@ -41,6 +41,7 @@ class ScriptedChatModel:
         self.context = context
         self.complete_answers = complete_answers
         self.requests: list[ChatRequest] = []
+        self.doubted: list[ChatAnswer] = []
         self._find = script if callable(script) else _in_order(iter(script))
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
@@ -52,6 +53,10 @@ class ScriptedChatModel:
         if isinstance(reply, StopeError):
             raise reply
         return finished(reply) if isinstance(reply, str) else reply
+
+    def doubt(self, answer: ChatAnswer) -> None:
+        """See ``ChatModel``."""
+        self.doubted.append(answer)
 
 
 def finished(content: str) -> ChatAnswer:

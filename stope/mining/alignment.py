@@ -7,10 +7,12 @@ otherwise the quote is ungrounded. The evidence then quotes the transcript, neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from rapidfuzz import fuzz
 
+from stope.mining.sentences import sentences_of
 from stope.models.claim import Alignment, Evidence
 from stope.models.transcript import Transcript
 from stope.wording import normalise
@@ -29,8 +31,10 @@ class TranscriptIndex:
         self.transcript = transcript
         self._tokens: list[str] = []
         self._words: list[int] = []
+        self._places: dict[str, list[int]] = {}
         for index, word in enumerate(transcript.words):
             for token in normalise(word.text):
+                self._places.setdefault(token, []).append(len(self._tokens))
                 self._tokens.append(token)
                 self._words.append(index)
 
@@ -82,17 +86,72 @@ class TranscriptIndex:
         return None if best is None else (best[1], best[2], best[0])
 
     def _evidence(self, start: int, end: int, alignment: Alignment, score: float) -> Evidence:
-        words, spans = self.transcript.words, self.transcript.word_spans
         first, last = self._words[start], self._words[end - 1]
-        return Evidence(
-            quote=self.transcript.text[spans[first].start : spans[last].end],
-            alignment=alignment,
-            score=score,
-            char_start=spans[first].start,
-            char_end=spans[last].end,
-            first_word=first,
-            end_word=last + 1,
-            start=words[first].start,
-            end=words[last].end,
-            speaker=self.transcript.word_speakers[first],
+        return evidence_at(self.transcript, first, last + 1, alignment, score)
+
+    @cached_property
+    def cased(self) -> bool:
+        """Whether capitals tell names from other words: "I" alone does not say so."""
+        return any(
+            len(word.text) > 1 and any(map(str.isupper, word.text))
+            for word in self.transcript.words
         )
+
+    def mentions(self, name: str) -> tuple[Evidence, ...]:
+        """Every place where the words of a name stand in a row, in order, none within another.
+
+        No name goes on beyond a sentence: "I met Anna. Weber was there." names no Anna Weber.
+        """
+        return tuple(
+            self._evidence(start, end, Alignment.EXACT, 100.0) for start, end in self._runs(name)
+        )
+
+    def count(self, name: str) -> int:
+        """How many mentions a name has."""
+        return sum(1 for _ in self._runs(name))
+
+    def _runs(self, name: str) -> Iterator[tuple[int, int]]:
+        wanted = normalise(name)
+        low = 0
+        for start in self._places.get(wanted[0], ()) if wanted else ():
+            end = start + len(wanted)
+            if start >= low and self._tokens[start:end] == wanted and self._together(start, end):
+                low = end
+                yield start, end
+
+    def _together(self, start: int, end: int) -> bool:
+        first, last = self._words[start], self._words[end - 1]
+        return self._sentences[first] == self._sentences[last]
+
+    @cached_property
+    def _sentences(self) -> list[int]:
+        """The first word of each word's sentence."""
+        return [
+            sentence.first_word
+            for sentence in sentences_of(self.transcript)
+            for _ in range(sentence.first_word, sentence.end_word)
+        ]
+
+
+def evidence_at(
+    transcript: Transcript,
+    first_word: int,
+    end_word: int,
+    alignment: Alignment = Alignment.EXACT,
+    score: float = 100.0,
+) -> Evidence:
+    """Words ``[first_word, end_word)`` as evidence: the transcript's own text and times."""
+    words, spans = transcript.words, transcript.word_spans
+    start, end = spans[first_word].start, spans[end_word - 1].end
+    return Evidence(
+        quote=transcript.text[start:end],
+        alignment=alignment,
+        score=score,
+        char_start=start,
+        char_end=end,
+        first_word=first_word,
+        end_word=end_word,
+        start=words[first_word].start,
+        end=words[end_word - 1].end,
+        speaker=transcript.word_speakers[first_word],
+    )

@@ -1,29 +1,52 @@
-"""What the mining model is asked to answer. Raw model output is not a domain type."""
+"""What mining commits per segment. Raw model output is not a domain type."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from stope.models.claim import ClaimType, Stance
 from stope.models.frozen import Frozen
+from stope.models.sentence import SentenceKind
+
+MAX_LISTED = 8
+"""Things of one sort in one segment: a model that is held to the schema cannot go on for ever, and
+what another one lists beyond is left out."""
+
+MAX_CONCEPTS = 3
+"""Fewer, since each is told with a whole sentence."""
+
+_LIST = Field(json_schema_extra={"maxItems": MAX_LISTED})
 
 
-class RawClaim(Frozen):
-    """One claim as the model put it. Its quote is not yet found in the transcript."""
+class RawTerm(Frozen):
+    """Jargon as the model put it; ``meaning`` is meant to be a quote."""
 
+    term: str = Field(min_length=1)
+    meaning: str | None = None
+
+
+class RawConcept(Frozen):
+    """A concept as the model put it; ``quote`` is meant to be said in the segment."""
+
+    name: str = Field(min_length=1)
     quote: str = Field(min_length=1)
-    type: ClaimType
-    stance: Stance | None = Field(default=None, description="left out when plainly asserted")
-    claim: str | None = Field(default=None, description="left out when the quote stands alone")
 
 
-class MiningAnswer(Frozen):
-    """The model's whole answer for one segment."""
+class ExtractionAnswer(Frozen):
+    """The model's whole answer on what a segment names."""
 
-    claims: tuple[RawClaim, ...]
+    people: tuple[str, ...] = _LIST
+    organisations: tuple[str, ...] = _LIST
+    terms: tuple[RawTerm, ...] = _LIST
+    concepts: tuple[RawConcept, ...] = Field(json_schema_extra={"maxItems": MAX_CONCEPTS})
 
 
-class SegmentClaims(Frozen):
-    """The committed output of one segment: the answers of all its parts, in order."""
+class MinedPart(Frozen):
+    """The committed output of one unit of mining: what a segment claims, or what it names.
 
-    claims: tuple[RawClaim, ...]
+    Where it claims: ``kinds`` has one kind per sentence, ``rewritings`` has standing-alone wordings
+    by the sentence's place. Where it names: ``named`` has the answers of all parts it was asked in.
+    """
+
+    kinds: tuple[SentenceKind, ...] = ()
+    rewritings: dict[int, str] = Field(default_factory=dict)
+    named: tuple[ExtractionAnswer, ...] = ()

@@ -1,16 +1,17 @@
-"""The segment plan: a transcript cut at turns and sentences into pieces of a token budget."""
+"""The segment plan: a transcript's sentences, in pieces of a token budget."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from stope.llm.tokens import estimate_tokens
+from stope.mining.sentences import sentences_of
 from stope.models.frozen import Frozen
 from stope.models.segment import Segment
-from stope.models.transcript import Transcript
+from stope.models.sentence import Sentence
+from stope.models.transcript import Transcript, Word
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 """Part of every plan's key: raise it when a change here would cut differently."""
 
 
@@ -23,62 +24,59 @@ class SegmentPlan(Frozen):
 def plan_segments(transcript: Transcript, budget: int) -> SegmentPlan:
     """Segments of at most ``budget`` tokens, in order, covering every word.
 
-    A segment ends with an utterance wherever one utterance fits the budget; a longer one is cut
+    A segment ends with a sentence wherever one sentence fits the budget; a longer one is cut
     between words.
     """
-    spans: list[tuple[int, int]] = []
+    groups: list[list[Sentence]] = []
     spent = 0
-    for first, end in _pieces(transcript, budget):
+    for sentence in _pieces(transcript, budget):
         # With the speaker's name, each time: rather too much than too little.
-        cost = estimate_tokens(segment_text(transcript, first, end))
-        if spans and spent + cost <= budget:
-            spans[-1] = (spans[-1][0], end)
+        cost = estimate_tokens(line_of(sentence))
+        if groups and spent + cost <= budget:
+            groups[-1].append(sentence)
             spent += cost
         else:
-            spans.append((first, end))
+            groups.append([sentence])
             spent = cost
     return SegmentPlan(
         segments=tuple(
             Segment(
                 id=f"seg_{number:04d}",
-                first_word=first,
-                end_word=end,
-                text=segment_text(transcript, first, end),
-                start=transcript.words[first].start,
-                end=transcript.words[end - 1].end,
+                sentences=tuple(group),
+                start=transcript.words[group[0].first_word].start,
+                end=transcript.words[group[-1].end_word - 1].end,
             )
-            for number, (first, end) in enumerate(spans, start=1)
+            for number, group in enumerate(groups, start=1)
         )
     )
 
 
-def segment_text(transcript: Transcript, first: int, end: int) -> str:
-    """Words ``[first, end)``, a line per utterance; a new speaker is named before their words."""
-    lines: list[str] = []
-    speaker: str | None = None
-    place = bisect_right(transcript.utterances, first, key=lambda item: item.first_word) - 1
-    for utterance in transcript.utterances[max(0, place) :]:
-        start, stop = max(first, utterance.first_word), min(end, utterance.end_word)
-        if utterance.first_word >= end:
-            break
-        line = _plain(transcript, start, stop)
-        if utterance.speaker is not None and utterance.speaker != speaker:
-            line = f"{utterance.speaker}: {line}"
-        speaker = utterance.speaker
-        lines.append(line)
-    return "\n".join(lines)
+def line_of(sentence: Sentence) -> str:
+    """A sentence as a model reads it, led by who says it where that is known."""
+    return f"{sentence.speaker}: {sentence.text}" if sentence.speaker else sentence.text
 
 
-def _plain(transcript: Transcript, first: int, end: int) -> str:
-    return " ".join(word.text for word in transcript.words[first:end])
-
-
-def _pieces(transcript: Transcript, budget: int) -> Iterator[tuple[int, int]]:
-    """Utterances, those over the budget cut into runs of words."""
-    for utterance in transcript.utterances:
-        first = utterance.first_word
-        for index in range(first, utterance.end_word):
-            if index > first and estimate_tokens(_plain(transcript, first, index + 1)) > budget:
-                yield first, index
+def _pieces(transcript: Transcript, budget: int) -> Iterator[Sentence]:
+    """Sentences, those over the budget cut into runs of words."""
+    for sentence in sentences_of(transcript):
+        if estimate_tokens(line_of(sentence)) <= budget:
+            yield sentence
+            continue
+        words = transcript.words[sentence.first_word : sentence.end_word]
+        first = 0
+        for index in range(1, len(words) + 1):
+            whole = index == len(words)
+            piece = _piece(sentence, words, first, index)
+            longer = None if whole else _piece(sentence, words, first, index + 1)
+            if longer is None or estimate_tokens(line_of(longer)) > budget:
+                yield piece
                 first = index
-        yield first, utterance.end_word
+
+
+def _piece(sentence: Sentence, words: Sequence[Word], first: int, end: int) -> Sentence:
+    return Sentence(
+        first_word=sentence.first_word + first,
+        end_word=sentence.first_word + end,
+        text=" ".join(word.text for word in words[first:end]),
+        speaker=sentence.speaker,
+    )

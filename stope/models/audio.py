@@ -9,7 +9,7 @@ from stope.models.frozen import Frozen
 SAMPLE_RATE = 16_000
 """Samples per second of all audio inside Stope: 16 kHz mono float32 in [-1, 1]."""
 
-CHUNK_PLAN_VERSION = 1
+CHUNK_PLAN_VERSION = 2
 """Part of every chunk plan's key: raise it when ``stope.audio.chunks`` would cut differently."""
 
 
@@ -48,11 +48,23 @@ class Chunk(Frozen):
         return self.end_sample / SAMPLE_RATE
 
 
+class AudioDamage(Frozen):
+    """A stretch of a recording, in seconds, that cannot be decoded; silence stands in its place.
+
+    ``end`` is None where the file was cut off and nothing says how much is missing.
+    """
+
+    start: float = Field(ge=0)
+    end: float | None = Field(default=None, ge=0)
+    reason: str = Field(description="one sentence for a person")
+
+
 class ChunkPlan(Frozen):
     """The stored, immutable cut of a recording into chunks of speech."""
 
     samples: int = Field(ge=0, description="16 kHz samples in the whole recording")
     chunks: tuple[Chunk, ...]
+    damage: tuple[AudioDamage, ...] = ()
 
     @property
     def duration(self) -> float:

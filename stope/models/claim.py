@@ -58,11 +58,16 @@ class Evidence(Frozen):
 
 
 class Claim(Frozen):
-    """A statement somebody made, as it was mined from one segment."""
+    """A statement somebody made, as it was mined from one segment.
+
+    ``text`` stands alone: it is the evidence's own words, or (``rewritten``) those words with
+    references resolved from what was said around them, and nothing added.
+    """
 
     id: str = Field(pattern=r"^clm_[0-9a-f]{12}$")
     segment_id: str
     text: str
+    rewritten: bool = False
     type: ClaimType
     stance: Stance
     evidence: tuple[Evidence, ...]

@@ -67,20 +67,53 @@ class JobInput(Frozen):
         return f"{self.kind.value}{reading}:{self.digest}"
 
 
+class Diarize(StrEnum):
+    """Whether speakers are told apart: if it can be done, never, or else the run fails."""
+
+    AUTO = "auto"
+    OFF = "off"
+    REQUIRED = "required"
+
+
+class Selection(StrEnum):
+    """Who tells claims from other sentences.
+
+    ``learned``: a classifier fitted to labelled English sentences; ``asked``: the mining model;
+    ``auto``: learned where that model is embedded and the language English, else asked.
+    """
+
+    AUTO = "auto"
+    LEARNED = "learned"
+    ASKED = "asked"
+
+
+class DiarizerName(StrEnum):
+    """What tells speakers apart: the built-in engine, or the one of the ``speakrs`` extra."""
+
+    EMBEDDED = "embedded"
+    SPEAKRS = "speakrs"
+
+
 class JobConfig(Frozen):
     """Everything of a request that decides its output. All of it is part of the job's id."""
 
     asr_model: str = "tiny.en"
     language: str | None = Field(default=None, description="ISO 639-1; detected when absent")
+    diarize: Diarize = Diarize.AUTO
+    diarizer: DiarizerName = DiarizerName.EMBEDDED
+    speakers: int | None = Field(
+        default=None, ge=1, le=50, description="how many speak; found out when absent"
+    )
     miner_model: str = ""
     flagship_model: str = ""
+    selection: Selection = Selection.AUTO
     segment_tokens: int = Field(default=750, ge=50, le=20_000)
 
     def for_type(self, job_type: JobType) -> JsonObject:
         """The fields that decide a job type's output, so that no other changes its id."""
         fields = {
-            JobType.TRANSCRIBE: ("asr_model", "language"),
-            JobType.MINE: ("miner_model", "segment_tokens"),
+            JobType.TRANSCRIBE: ("asr_model", "language", "diarize", "diarizer", "speakers"),
+            JobType.MINE: ("miner_model", "segment_tokens", "selection"),
             JobType.FLAGSHIP: ("flagship_model",),
             JobType.PIPELINE: tuple(JobConfig.model_fields),
         }[job_type]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from stope.models.frozen import Frozen
 from stope.models.job import JobStatus, JobType, JsonObject
+from stope.models.progress import StageProgress
 
 
 class RunOptions(Frozen):
@@ -13,6 +14,9 @@ class RunOptions(Frozen):
 
     max_workers: int | None = Field(default=None, ge=1)
     heartbeat_timeout: float = Field(default=10, gt=0, description="seconds")
+    search_attributes: bool = Field(
+        default=False, description="the server has ours: workflows set them"
+    )
 
 
 class JobRequest(Frozen):
@@ -20,6 +24,7 @@ class JobRequest(Frozen):
 
     job_id: str
     options: RunOptions = RunOptions()
+    source: str | None = Field(default=None, description="what people call the input")
 
 
 class OpenRun(Frozen):
@@ -38,11 +43,12 @@ class RunOpened(Frozen):
 
 
 class StageRequest(Frozen):
-    """The input of every stage activity."""
+    """The input of every stage activity. ``pipeline_id`` is the workflow it is a stage of."""
 
     job_id: str
     run_id: str
     max_workers: int | None = None
+    pipeline_id: str | None = None
 
 
 class StageDone(Frozen):
@@ -52,6 +58,15 @@ class StageDone(Frozen):
     output_id: str
     result: JsonObject
     gaps: int = 0
+    units: int = Field(default=0, ge=0, description="with an output; 0 where it is not known")
+    reused: int = Field(default=0, ge=0, description="of `units`, committed before this attempt")
+
+
+class ProgressReport(Frozen):
+    """The signal of a running stage: for people to see, nothing is decided by it."""
+
+    attempt: int = Field(ge=1, description="of the stage's activity")
+    progress: StageProgress
 
 
 class OpenStage(Frozen):

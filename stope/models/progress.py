@@ -22,6 +22,10 @@ class StageProgress(Frozen):
         default=0, ge=0, description="seconds since this attempt began its units"
     )
 
+    audio: float = Field(
+        default=0, ge=0, description="seconds of the recording in the units of this attempt"
+    )
+
     @property
     def seconds_left(self) -> float | None:
         """Time left from this attempt's own rate; None until it has finished a unit."""

@@ -5,17 +5,23 @@ from __future__ import annotations
 from pydantic import Field
 
 from stope.models.frozen import Frozen
+from stope.models.sentence import Sentence
 
 
 class Segment(Frozen):
-    """Words ``[first_word, end_word)`` of a transcript, and the text the model is shown.
-
-    ``text`` has a line per utterance, led by the speaker's name where there is one.
-    """
+    """Consecutive sentences of a transcript; ``start`` and ``end`` are seconds."""
 
     id: str = Field(pattern=r"^seg_\d{4,}$")
-    first_word: int = Field(ge=0)
-    end_word: int = Field(gt=0)
-    text: str
-    start: float | None = Field(default=None, description="seconds")
-    end: float | None = Field(default=None, description="seconds")
+    sentences: tuple[Sentence, ...] = Field(min_length=1)
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def first_word(self) -> int:
+        """The first word of its first sentence."""
+        return self.sentences[0].first_word
+
+    @property
+    def end_word(self) -> int:
+        """One past the last word of its last sentence."""
+        return self.sentences[-1].end_word

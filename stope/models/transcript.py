@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import cached_property
 
 from pydantic import Field
@@ -9,6 +10,9 @@ from pydantic import Field
 from stope.models.frozen import Frozen
 
 TRANSCRIPT_SCHEMA = "stope.transcript/1"
+
+QUALITY_VERSION = 1
+"""Part of every chunk's key: raise it when ``stope.speech`` would judge or choose otherwise."""
 
 
 class Word(Frozen):
@@ -24,12 +28,60 @@ class Word(Frozen):
     probability: float | None = Field(default=None, ge=0, le=1)
 
 
+class FlagKind(StrEnum):
+    """Why a passage is doubtful; the measures are those of ``stope.speech.quality``."""
+
+    LOOP = "loop"
+    STOCK_PHRASE = "stock_phrase"
+    SPEECH_WITHOUT_TEXT = "speech_without_text"
+    TEXT_WITHOUT_SPEECH = "text_without_speech"
+    LOW_CONFIDENCE = "low_confidence"
+
+
+class Flag(Frozen):
+    """A passage that may not say what was said.
+
+    Seconds and word numbers count from the start of what carries the flag: a chunk, or the whole
+    recording. The words are ``[first_word, end_word)``; both are None where no word stands.
+    """
+
+    kind: FlagKind
+    start: float = Field(ge=0, description="seconds")
+    end: float = Field(ge=0, description="seconds")
+    first_word: int | None = Field(default=None, ge=0)
+    end_word: int | None = Field(default=None, ge=0)
+    note: str = Field(default="", description="one sentence for a person")
+
+
 class ChunkTranscript(Frozen):
-    """The committed output of one chunk. Times are relative to the chunk's start."""
+    """The committed output of one chunk. Times are relative to the chunk's start.
+
+    ``attempts`` says how many ways the chunk was decoded: more than one when it was doubtful.
+    """
 
     language: str
     utterances: tuple[tuple[Word, ...], ...]
     engine_seconds: float = Field(ge=0)
+    flags: tuple[Flag, ...] = ()
+    attempts: int = Field(default=1, ge=1)
+
+
+class LanguageGuess(Frozen):
+    """What one chunk of speech says about the language of its recording.
+
+    ``transcript`` is there when the engine can only tell the language by transcribing.
+    """
+
+    probabilities: dict[str, float] = Field(description="by ISO 639-1, each in [0, 1]")
+    transcript: ChunkTranscript | None = None
+
+
+class RecordingLanguage(Frozen):
+    """The language of a whole recording, decided once from some of its chunks."""
+
+    language: str = Field(description="ISO 639-1")
+    probability: float = Field(ge=0, le=1, description="mean over the chunks")
+    chunks: tuple[str, ...] = Field(description="ids of the chunks listened to")
 
 
 class Utterance(Frozen):
@@ -58,6 +110,7 @@ class Transcript(Frozen):
     duration: float | None = Field(default=None, ge=0, description="seconds")
     words: tuple[Word, ...]
     utterances: tuple[Utterance, ...]
+    flags: tuple[Flag, ...] = Field(default=(), description="doubtful passages, in order")
 
     @cached_property
     def _layout(self) -> tuple[str, tuple[Span, ...]]:

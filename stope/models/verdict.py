@@ -10,10 +10,16 @@ from stope.models.frozen import Frozen
 
 
 class Decision(StrEnum):
-    """Whether a claim is worth keeping."""
+    """What becomes of a claim.
+
+    A merged claim says the same as another one, which keeps the evidence of both. A split claim
+    said several things; its parts are claims of their own. Neither stands in the result by itself.
+    """
 
     ACCEPT = "accept"
     REJECT = "reject"
+    MERGE = "merge"
+    SPLIT = "split"
 
 
 class Tier(StrEnum):
@@ -32,7 +38,11 @@ class Tier(StrEnum):
 
 
 class Verdict(Frozen):
-    """The decision on one claim. Scores run from 0 to 10."""
+    """The decision on one claim. Scores run from 0 to 10.
+
+    ``merged_into`` is there for a merged claim, ``split_into`` for a split one: claim ids of the
+    same result.
+    """
 
     claim_id: str
     decision: Decision
@@ -41,6 +51,8 @@ class Verdict(Frozen):
     novelty: int = Field(ge=0, le=10)
     confidence: int = Field(ge=0, le=10)
     reasoning: str
+    merged_into: str | None = None
+    split_into: tuple[str, ...] = ()
 
     @property
     def tier(self) -> Tier:

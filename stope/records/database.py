@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import Table, event, text
+from sqlalchemy import Executable, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from tenacity import (
     AsyncRetrying,
+    RetryCallState,
     retry_if_exception_type,
     stop_after_delay,
     wait_exponential,
@@ -31,7 +32,7 @@ from stope.records.schema import HEAD
 
 log = logging.getLogger(__name__)
 
-BUSY_TIMEOUT = 15.0
+BUSY_TIMEOUT = 5.0
 """Seconds SQLite waits for another writer before it says 'locked'."""
 
 PERSIST_SECONDS = 60.0
@@ -92,8 +93,8 @@ class Database:
 
     @property
     def display_url(self) -> str:
-        """The URL without its password."""
-        return self.url.render_as_string(hide_password=True)
+        """Where the records are, for people: the file, or the URL without its password."""
+        return self.url.database or "" if self.is_sqlite else self.url.render_as_string()
 
     async def _revision(self) -> str | None:
         async with self.reading() as connection:
@@ -130,30 +131,49 @@ class Database:
             raise self._translate(error) from error
 
     async def insert_new(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-        """Insert rows, leaving those whose key exists as they are.
-
-        What is inserted may have cost money: while the database is busy it is tried again for a
-        minute before ``RecordsBusyError`` comes out.
-        """
+        """Insert rows, leaving those whose key exists as they are; insists as ``write`` does."""
         if not rows:
             return
         dialect = sqlite if self.is_sqlite else postgresql
         statement = dialect.insert(table).on_conflict_do_nothing()
+
+        async def insert(connection: AsyncConnection) -> None:
+            await connection.execute(statement, list(rows))
+
+        await self._insist(insert)
+
+    async def write(self, *statements: Executable) -> None:
+        """Execute statements that may be repeated, in one transaction.
+
+        What is written may have cost money: while the database is busy it is tried again for a
+        minute before ``RecordsBusyError`` comes out.
+        """
+
+        async def execute(connection: AsyncConnection) -> None:
+            for statement in statements:
+                await connection.execute(statement)
+
+        await self._insist(execute)
+
+    async def _insist(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(RecordsBusyError),
             wait=wait_exponential(multiplier=0.1, max=5),
             stop=stop_after_delay(PERSIST_SECONDS),
+            before_sleep=_say_why,
             reraise=True,
         ):
             with attempt:
                 async with self.writing() as connection:
-                    await connection.execute(statement, list(rows))
+                    await work(connection)
 
     def _translate(self, error: Exception) -> StopeError:
         where = self.display_url
         if _says(error, "readonly", "read-only"):
+            # SQLite gives its two side files the modes of the database, read-only ones included.
+            files = f"{where}, {where}-wal, {where}-shm" if self.is_sqlite else "the database"
             return RecordsError(
-                f"The records at {where} are read-only; make the file and its folder writable, "
+                f"The records at {where} are read-only; make {files} and their folder writable, "
                 "or set STOPE_DATABASE_URL or STOPE_HOME to another place."
             )
         if _says(error, "disk is full", "disk full", "no space left"):
@@ -161,10 +181,15 @@ class Database:
                 f"The disk that holds the records ({where}) is full; free some space and the "
                 "work goes on."
             )
+        if _says(error, "disk i/o error"):
+            return RecordsBusyError(
+                f"The records at {where} cannot be read or written (disk I/O error): the disk may "
+                "be full, over its quota or failing; mend that and the work goes on."
+            )
         if _says(error, "locked", "busy"):
             return RecordsBusyError(
-                f"The records at {where} are locked by another program; the work goes on when it "
-                "lets go."
+                f"The records at {where} are locked by another program; the work goes on once it "
+                "lets go, or end that program."
             )
         if _says(error, "not a database", "malformed"):
             return RecordsError(
@@ -229,6 +254,11 @@ def _set_sqlite_pragmas(connection: object, _record: object) -> None:
             cursor.execute(f"PRAGMA {pragma}")
     finally:
         cursor.close()
+
+
+def _say_why(state: RetryCallState) -> None:
+    if state.outcome is not None:
+        log.warning("%s", state.outcome.exception())
 
 
 def _first_line(error: Exception) -> str:

@@ -17,6 +17,9 @@ from stope.records.schema import job, job_run
 log = logging.getLogger(__name__)
 
 _WITH_RESULT = [status.value for status in JobStatus if status.has_result]
+_WITHOUT_RESULT = [
+    status.value for status in JobStatus if status.finished and not status.has_result
+]
 
 
 class JobRecords:
@@ -76,21 +79,26 @@ class JobRecords:
 
     async def set_namespace(self, job_id: str, namespace: str) -> None:
         """Give a job a namespace of its own for units: nothing old is read any more."""
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(job)
-                .where(job.c.id == job_id)
-                .values(namespace=namespace, status=JobStatus.QUEUED.value, result_json=None)
-            )
+        await self._database.write(
+            update(job)
+            .where(job.c.id == job_id)
+            .values(namespace=namespace, status=JobStatus.QUEUED.value, result_json=None)
+        )
 
     async def set_input(self, job_id: str, source: JobInput) -> None:
         """Say where a job's input is now."""
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(job)
-                .where(job.c.id == job_id)
-                .values(input_json=source.model_dump(mode="json"))
-            )
+        await self._database.write(
+            update(job).where(job.c.id == job_id).values(input_json=source.model_dump(mode="json"))
+        )
+
+    async def requeue(self, job_id: str, run_id: str) -> None:
+        """A job that ended without a result waits for a new run, unless that has begun."""
+        begun = exists().where(job_run.c.run_id == run_id)
+        await self._database.write(
+            update(job)
+            .where(job.c.id == job_id, job.c.status.in_(_WITHOUT_RESULT), ~begun)
+            .values(status=JobStatus.QUEUED.value)
+        )
 
     async def begin_run(self, job_id: str, run_id: str, workflow_id: str) -> JobRun:
         """Open an attempt, numbered after the last. Doing it again for a run id changes nothing."""

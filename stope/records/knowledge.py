@@ -6,8 +6,9 @@ changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from stope.models.claim import Claim
 from stope.models.knowledge import Knowledge, MinedClaims
 from stope.records.database import Database
 from stope.records.schema import claim, evidence, verdict
@@ -29,6 +30,9 @@ class KnowledgeRecords:
 
     async def write_claims(self, output_id: str, mined: MinedClaims) -> None:
         """The claims of a mining result and their evidence."""
+        await self._write_claims(output_id, mined.claims)
+
+    async def _write_claims(self, output_id: str, claims: Sequence[Claim]) -> None:
         await self._database.insert_new(
             claim,
             [
@@ -42,7 +46,7 @@ class KnowledgeRecords:
                         "stance": item.stance.value,
                     }
                 )
-                for item in mined.claims
+                for item in claims
             ],
         )
         await self._database.insert_new(
@@ -52,13 +56,18 @@ class KnowledgeRecords:
                     {"output_id": output_id, "claim_id": item.id, "number": number}
                     | piece.model_dump(mode="json")
                 )
-                for item in mined.claims
+                for item in claims
                 for number, piece in enumerate(item.evidence)
             ],
         )
 
     async def write_verdicts(self, output_id: str, knowledge: Knowledge) -> None:
-        """The verdicts of a flagship result."""
+        """The verdicts of a flagship result, and its claims.
+
+        They are not those of its mining result: parts are new, and who stands for others has
+        their evidence.
+        """
+        await self._write_claims(output_id, [judged.claim for judged in knowledge.claims])
         await self._database.insert_new(
             verdict,
             [

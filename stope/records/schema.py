@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0001"
+HEAD = "0003"
 """The newest migration."""
 
 metadata = MetaData(
@@ -174,5 +174,16 @@ verdict = Table(
     Column("reasoning", Text, nullable=False),
     Column("tier", String(1), nullable=False),
     Column("rank", Integer, nullable=False),
+    Column("merged_into", String(16)),
+    Column("split_into", JSON),
     comment="The verdicts of a flagship result.",
+)
+
+speaker_name = Table(
+    "speaker_name",
+    metadata,
+    Column("transcript_digest", String(64), primary_key=True),
+    Column("speaker", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    comment="Names people gave to the speakers of a transcript, whatever job leads to it.",
 )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from stope.identity import digest_file
 from stope.records.database import Database
 from stope.records.schema import source
+
+log = logging.getLogger(__name__)
 
 
 class SourceDigests:
@@ -33,8 +37,6 @@ class SourceDigests:
             return str(row.digest)
         digest = await asyncio.to_thread(digest_file, path)
         size, mtime_ns, inode = seen
-        async with self._database.writing() as connection:
-            await connection.execute(delete(source).where(source.c.path == str(path)))
         new = {
             "path": str(path),
             "size": size,
@@ -42,6 +44,10 @@ class SourceDigests:
             "inode": inode,
             "digest": digest,
         }
-        # Several may have read it at once; whoever is first is as good as we are.
-        await self._database.insert_new(source, [new])
+        old = delete(source).where(source.c.path == str(path))
+        try:
+            await self._database.write(old, insert(source).values(new))
+        except IntegrityError:
+            # Several read it at once; whoever was first is as good as we are.
+            log.debug("%s was digested by somebody else at the same time", path)
         return digest

@@ -14,24 +14,40 @@ from stope.report.document import Document
 from stope.report.markdown import render_md
 from stope.report.page import render_html
 from stope.report.plain import render_json, render_txt
-from stope.report.subtitles import render_srt
+from stope.report.subtitles import render_srt, render_vtt
+from stope.report.table import render_csv
+from stope.report.turns import render_rttm, spoken_turns
 
 
 @dataclass(frozen=True)
 class Format:
-    """The file of an export, and the pure function that makes its text."""
+    """The file of an export, the pure function that makes its text, and what it is for."""
 
     file_name: str
     render: Callable[[Document], str]
+    purpose: str
 
 
 FORMATS: dict[str, Format] = {
-    "json": Format("knowledge.json", render_json),
-    "md": Format("claims.md", render_md),
-    "txt": Format("transcript.txt", render_txt),
-    "srt": Format("transcript.srt", render_srt),
-    "html": Format("report.html", render_html),
+    "html": Format("report.html", render_html, "the report page, which plays the recording"),
+    "md": Format("claims.md", render_md, "a note with front matter"),
+    "txt": Format("transcript.txt", render_txt, "the transcript"),
+    "json": Format("knowledge.json", render_json, "everything, for programs"),
+    "srt": Format("transcript.srt", render_srt, "subtitles"),
+    "vtt": Format("transcript.vtt", render_vtt, "subtitles with speakers"),
+    "csv": Format("claims.csv", render_csv, "the claims, for spreadsheets"),
+    "rttm": Format("speakers.rttm", render_rttm, "who spoke when"),
 }
+
+
+def formats_for(document: Document) -> tuple[str, ...]:
+    """The formats that say something about a document: no subtitles without times, and so on."""
+    transcript = document.transcript
+    timed = transcript is not None and any(word.start is not None for word in transcript.words)
+    mined = document.knowledge is not None or document.mined is not None
+    turns = next(spoken_turns(document), None) is not None
+    fits = {"txt": transcript is not None, "srt": timed, "vtt": timed, "csv": mined, "rttm": turns}
+    return tuple(name for name in FORMATS if fits.get(name, True))
 
 
 def write_exports(
@@ -50,8 +66,7 @@ def write_exports(
 
     Raises:
         UsageError: a format is unknown, or the folder cannot be written.
-        InputError: the document has no transcript, or one without times, for a format that
-            needs it.
+        InputError: the document lacks what a format needs: a transcript, times, turns or claims.
     """
     texts: dict[str, str] = {}
     for name in formats:

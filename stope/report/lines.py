@@ -9,6 +9,8 @@ from typing import NamedTuple
 from stope.models.transcript import Transcript
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+# Embeddings, overrides and isolates: they would turn round the text that follows them.
+_DIRECTIONS = re.compile(r"[\u202a-\u202e\u2066-\u2069]+")
 
 
 class Line(NamedTuple):
@@ -41,10 +43,12 @@ def transcript_lines(transcript: Transcript) -> Iterator[Line]:
 def one_line(text: str) -> str:
     """The text with every run of white space as one space and no control characters.
 
-    A word or quote may hold line breaks, which would end a cue or a list item early, or escape
-    codes, which a terminal would obey.
+    A word or quote may hold line breaks, which would end a cue or a list item early, escape codes,
+    which a terminal would obey, or a change of direction, which would make a name read backwards.
     """
-    return " ".join(_CONTROLS.sub(" ", text).split())
+    if text.isprintable() and "  " not in text and text[:1] != " " and text[-1:] != " ":
+        return text  # nearly every word: nothing in it is a control, a direction or a line break
+    return " ".join(_CONTROLS.sub(" ", _DIRECTIONS.sub("", text)).split())
 
 
 def clock(seconds: float) -> str:

@@ -1,143 +1,196 @@
-"""A note in Markdown: YAML front matter, claims by tier, gaps, the transcript."""
+"""A note in Markdown: front matter, summary, claims by tier, names and ideas, the transcript."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from stope.models.claim import Alignment, Evidence
+from stope.models.claim import Alignment, Claim, Evidence
+from stope.models.entity import EntityKind
 from stope.models.gap import Gap
 from stope.models.knowledge import JudgedClaim
 from stope.models.verdict import Tier
 from stope.report.document import Document, place_of
-from stope.report.lines import clock, one_line, transcript_lines
+from stope.report.front_matter import front_matter
+from stope.report.lines import clock
+from stope.report.markup import block, escaped
+from stope.report.passages import Notice, flag_sentence, gap_name, passages
 
-_SPECIAL = re.compile(r"[\\`*\[<~]|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
-_BLOCK_START = re.compile(r"^(\d*)([#>+=.)-])")
+_PLACES = 6  # times shown of a name; the report page and json have all of them
 
 
 def render_md(document: Document) -> str:
     """The note. Text from the recording or a model can end no block and start no markup."""
-    parts = [_front_matter(document), f"# {_escaped(document.title)}"]
-    if document.all_gaps:
-        parts += ["## Gaps", "\n".join(_gap(gap) for gap in document.all_gaps)]
-    if document.knowledge is not None:
-        parts += list(_claims(document))
-    if document.transcript is not None:
-        parts += ["## Transcript", *_transcript(document)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(_Note(document).parts()) + "\n"
 
 
-def _front_matter(document: Document) -> str:
-    facts: dict[str, str | int | float | None] = {
-        "title": document.title,
-        "source": document.source.path,
-        "source_sha256": document.source.digest,
-        "job": document.job_id,
-        "created": document.created_at,
-        "asr_model": document.models.asr,
-        "miner_model": document.models.miner,
-        "flagship_model": document.models.flagship,
-    }
-    if document.transcript is not None:
-        facts["language"] = document.transcript.language
-        facts["duration_seconds"] = document.duration
-        facts["words"] = len(document.transcript.words)
-    if document.knowledge is not None:
-        facts["accepted"] = len(document.accepted)
+class _Note:
+    """The parts of one note, each a block or several."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._claims = {item.claim.id: item for item in (*document.accepted, *document.rejected)}
+
+    def parts(self) -> Iterator[str]:
+        document = self._document
+        yield front_matter(document)
+        yield f"# {escaped(document.title)}"
+        yield from self._summary()
+        yield from self._missing()
+        if document.knowledge is not None:
+            yield from self._judged()
+        if document.unjudged:
+            yield "## Claims, not judged"
+            for number, claim in enumerate(document.unjudged, start=1):
+                yield f"### {number}. {escaped(claim.text)}"
+                yield from self._evidence(claim)
+        yield from self._ideas()
+        if document.transcript is not None:
+            yield "## Transcript"
+            yield from self._transcript()
+
+    def _summary(self) -> Iterator[str]:
+        summary = self._document.summary
+        if summary is not None:
+            yield "## Summary"
+            yield block(summary.short)
+            for paragraph in summary.long.split("\n\n"):
+                if paragraph.strip() and paragraph.strip() != summary.short.strip():
+                    yield block(paragraph)
+        if self._document.themes:
+            yield "## Themes"
+            yield "\n".join(
+                f"- {block(theme.name)}: {', '.join(self._ranks(theme.claim_ids))}"
+                for theme in self._document.themes
+            )
+
+    def _missing(self) -> Iterator[str]:
+        if self._document.all_gaps:
+            yield "## Gaps"
+            yield "\n".join(_gap(gap) for gap in self._document.all_gaps)
+        if self._document.flags:
+            yield "## Doubtful passages"
+            yield "\n".join(f"- {block(flag_sentence(flag))}" for flag in self._document.flags)
+
+    def _judged(self) -> Iterator[str]:
+        accepted = self._document.accepted
+        if not accepted:
+            yield "## Claims"
+            yield "No claim was accepted."
         for tier in Tier:
-            facts[f"tier_{tier.lower()}"] = sum(item.tier is tier for item in document.accepted)
-        facts["rejected"] = len(document.rejected)
-    facts["gaps"] = len(document.all_gaps)
-    rows = (
-        f"{name}: {_yaml_text(value) if isinstance(value, str) else value}"
-        for name, value in facts.items()
-        if value is not None
-    )
-    return "\n".join(["---", *rows, "---"])
+            members = [judged for judged in accepted if judged.tier is tier]
+            if members:
+                yield f"## Tier {tier}"
+            for judged in members:
+                yield from self._claim(judged)
+        moved = (*self._document.merged, *self._document.split)
+        if moved:
+            yield "## Merged and split"
+            yield "\n".join(self._moved(judged) for judged in moved)
+        if self._document.rejected:
+            yield "## Rejected"
+            yield "\n".join(self._rejected(judged) for judged in self._document.rejected)
+
+    def _claim(self, judged: JudgedClaim) -> Iterator[str]:
+        claim, verdict = judged.claim, judged.verdict
+        yield f"### {judged.rank}. {escaped(verdict.canonical_text)}"
+        yield (
+            f"{claim.type.capitalize()}, {claim.stance}. Importance {verdict.importance}, "
+            f"novelty {verdict.novelty}, confidence {verdict.confidence}."
+        )
+        yield from self._evidence(claim)
+        if verdict.reasoning.strip():
+            yield block(verdict.reasoning)
+
+    def _evidence(self, claim: Claim) -> Iterator[str]:
+        if claim.rewritten:
+            yield "Reworded to stand alone; said like this:"
+        if claim.evidence:
+            yield "\n>\n".join(f"> {self._quote(item)}" for item in claim.evidence)
+
+    def _quote(self, evidence: Evidence) -> str:
+        note = {
+            Alignment.EXACT: "",
+            Alignment.FUZZY: f" (close match, {evidence.score:.0f}%)",
+            Alignment.UNGROUNDED: " (not found in the transcript)",
+        }[evidence.alignment]
+        return f"{self._lead(evidence.start, evidence.speaker)}“{escaped(evidence.quote)}”{note}"
+
+    def _moved(self, judged: JudgedClaim) -> str:
+        verdict = judged.verdict
+        merged = verdict.merged_into
+        into = self._ranks((merged,) if merged else verdict.split_into)
+        how = "merged into" if merged else "split into"
+        return f"- {block(judged.claim.text)} ({how} {', '.join(into) or 'nothing that was kept'})"
+
+    def _rejected(self, judged: JudgedClaim) -> str:
+        place = place_of(judged.claim)
+        lead = self._lead(place.start, place.speaker) if place else ""
+        reason = escaped(judged.verdict.reasoning)
+        text = f"- {lead}{block(judged.verdict.canonical_text)}"
+        return text + (f" ({reason})" if reason else "")
+
+    def _ranks(self, claim_ids: Sequence[str]) -> list[str]:
+        """Numbers of claims as the headings have them; a rejected one says so."""
+        found = [self._claims[claim_id] for claim_id in claim_ids if claim_id in self._claims]
+        kept = {item.claim.id for item in self._document.accepted}
+        return [
+            f"claim {item.rank}" + ("" if item.claim.id in kept else " (rejected)")
+            for item in found
+        ]
+
+    def _ideas(self) -> Iterator[str]:
+        document = self._document
+        names = {
+            "## People": EntityKind.PERSON,
+            "## Organisations": EntityKind.ORGANISATION,
+        }
+        for heading, kind in names.items():
+            rows = [
+                _named(entity.name, entity.description or "", entity.mentions, entity.aliases)
+                for entity in document.entities
+                if entity.kind is kind
+            ]
+            if rows:
+                yield heading
+                yield "\n".join(rows)
+        if document.terms:
+            yield "## Jargon"
+            yield "\n".join(
+                _named(term.term, term.definition or "", term.evidence) for term in document.terms
+            )
+        if document.concepts:
+            yield "## Concepts"
+            yield "\n".join(
+                _named(idea.name, idea.description, idea.evidence) for idea in document.concepts
+            )
+
+    def _transcript(self) -> Iterator[str]:
+        """A paragraph per line, since Markdown flows the lines of one paragraph together."""
+        for item in passages(self._document):
+            if isinstance(item, Notice):
+                yield f"> {escaped(item.sentence)}"
+            else:
+                yield f"{self._lead(item.start, item.speaker)}{block(item.text)}"
+
+    def _lead(self, start: float | None, speaker: str | None) -> str:
+        """``[MM:SS] (Speaker): ``, without what is not known."""
+        time = "" if start is None else f"[{clock(start)}] "
+        name = self._document.name_of(speaker) if speaker else ""
+        return time + (f"({escaped(name)}): " if name else "")
 
 
-def _yaml_text(text: str) -> str:
-    """A double-quoted YAML scalar: whatever does not print is written as an escape.
-
-    JSON's quoting would not do: YAML reads its surrogate pairs as two characters.
-    """
-
-    def quoted(character: str) -> str:
-        if character in '"\\':
-            return f"\\{character}"
-        return character if character.isprintable() else f"\\U{ord(character):08X}"
-
-    return '"' + "".join(map(quoted, text)) + '"'
-
-
-def _claims(document: Document) -> Iterator[str]:
-    accepted, rejected = document.accepted, document.rejected
-    if not accepted:
-        yield "## Claims"
-        yield "No claim was accepted."
-    for tier in Tier:
-        members = [judged for judged in accepted if judged.tier is tier]
-        if members:
-            yield f"## Tier {tier}"
-        for judged in members:
-            yield from _claim(judged)
-    if rejected:
-        yield "## Rejected"
-        yield "\n".join(_rejected(judged) for judged in rejected)
-
-
-def _claim(judged: JudgedClaim) -> Iterator[str]:
-    claim, verdict = judged.claim, judged.verdict
-    yield f"### {judged.rank}. {_escaped(verdict.canonical_text)}"
-    yield (
-        f"{claim.type.capitalize()}, {claim.stance}. Importance {verdict.importance}, "
-        f"novelty {verdict.novelty}, confidence {verdict.confidence}."
-    )
-    if claim.evidence:
-        yield "\n>\n".join(f"> {_quote(item)}" for item in claim.evidence)
-    if verdict.reasoning.strip():
-        yield _block(verdict.reasoning)
-
-
-def _quote(evidence: Evidence) -> str:
-    note = {
-        Alignment.EXACT: "",
-        Alignment.FUZZY: f" (close match, {evidence.score:.0f}%)",
-        Alignment.UNGROUNDED: " (not found in the transcript)",
-    }[evidence.alignment]
-    return f"{_lead(evidence.start, evidence.speaker)}“{_escaped(evidence.quote)}”{note}"
-
-
-def _rejected(judged: JudgedClaim) -> str:
-    place = place_of(judged.claim)
-    lead = _lead(place.start, place.speaker) if place else ""
-    reason = _escaped(judged.verdict.reasoning)
-    return f"- {lead}{_block(judged.verdict.canonical_text)}" + (f" ({reason})" if reason else "")
+def _named(name: str, meaning: str, places: Sequence[Evidence], aliases: Sequence[str] = ()) -> str:
+    """A list item: the name, what it stands for, and where it was said."""
+    also = f" (also {', '.join(map(escaped, aliases))})" if aliases else ""
+    times = [clock(item.start) for item in places if item.start is not None]
+    more = f" and {len(times) - _PLACES} more" if len(times) > _PLACES else ""
+    where = f" [{', '.join(times[:_PLACES])}{more}]" if times else ""
+    says = f": {escaped(meaning)}" if meaning.strip() else ""
+    return f"- **{escaped(name)}**{also}{says}{where}"
 
 
 def _gap(gap: Gap) -> str:
     times = "-".join(clock(time) for time in (gap.start, gap.end) if time is not None)
     where = f" [{times}]" if times else ""
-    return f"- {_escaped(gap.stage)} {_escaped(gap.unit_id)}{where}: {_escaped(gap.reason)}"
-
-
-def _transcript(document: Document) -> Iterator[str]:
-    """A paragraph per line, since Markdown flows the lines of one paragraph together."""
-    for line in transcript_lines(document.transcript) if document.transcript else ():
-        yield f"{_lead(line.start, line.speaker)}{_block(line.text)}"
-
-
-def _lead(start: float | None, speaker: str | None) -> str:
-    """``[MM:SS] (Speaker): ``, without what is not known."""
-    time = "" if start is None else f"[{clock(start)}] "
-    return time + (f"({_escaped(speaker)}): " if speaker else "")
-
-
-def _block(text: str) -> str:
-    """The text where a block may begin: it is no list, heading, quote or rule."""
-    return _BLOCK_START.sub(r"\1\\\2", _escaped(text))
-
-
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(r"\\\g<0>", one_line(text))
+    name = block(gap_name(gap))
+    return f"- {name}: {escaped(gap.unit_id)}{where}: {escaped(gap.reason)}"

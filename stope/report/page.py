@@ -9,54 +9,29 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from itertools import pairwise
-from typing import NamedTuple
-from urllib.parse import quote
+from pathlib import PurePath
+from urllib.parse import quote, unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from stope.models.claim import ClaimType
-from stope.models.knowledge import JudgedClaim
 from stope.models.transcript import Transcript
-from stope.models.verdict import Tier
-from stope.report.document import Document, place_of
-from stope.report.lines import Line, clock, one_line, transcript_lines
+from stope.report.cards import Deck
+from stope.report.document import Document
+from stope.report.lines import clock, one_line
+from stope.report.passages import FLAG_NAMES, gap_name
+from stope.report.reading import stretches_of
+from stope.report.runs import page_facts
+from stope.report.timeline import timeline_of
+from stope.report.voices import voices_of
 
 _URL = re.compile(r"(https?|file)://|blob:|data:", re.IGNORECASE)
 
-
-class _Run(NamedTuple):
-    """Words of a line that no evidence divides; ``tier`` of the best accepted claim on them."""
-
-    first_word: int
-    text: str
-    tier: Tier | None
-
-
-class _Mark(NamedTuple):
-    """An accepted claim on the strip that stands for the recording; places in percent."""
-
-    judged: JudgedClaim
-    start: float
-    first_word: int | None
-    end_word: int | None
-    left: float
-    height: int
-
-
-class _Stretch(NamedTuple):
-    """A gap on the strip, in percent."""
-
-    left: float
-    width: float
-    title: str
+_STYLES = ("base", "masthead", "claims", "transcript", "player", "print")
+_SCRIPTS = ("page", "player", "transcript", "claims", "tabs", "keys")
 
 
 def render_html(document: Document, audio: str | None = None) -> str:
@@ -69,26 +44,31 @@ def render_html(document: Document, audio: str | None = None) -> str:
             it is (the last only plays where the page comes from the same server). Without it the
             reader may open the recording from the page.
     """
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = _joined("style", _STYLES, "css"), _joined("script", _SCRIPTS, "js")
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
         "media-src 'self' file: blob: data:; base-uri 'none'; form-action 'none'"
     )
-    tiers, types = _kinds(document)
+    speakers = voices_of(document)
+    suffix = PurePath(document.title).suffix
+    deck = Deck(document, speakers)
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             document=document,
+            stem=document.title.removesuffix(suffix),
+            suffix=suffix,
+            speakers=speakers,
+            names={speaker.id: speaker for speaker in speakers},
+            deck=deck,
+            timeline=timeline_of(document, speakers),
+            stretches=stretches_of(document),
+            facts=page_facts(document),
             language=_language(document.transcript),
-            models=_models(document),
-            facts=list(_facts(document)),
-            marks=list(_marks(document)),
-            stretches=list(_stretches(document)),
-            lines=list(_lines(document)),
-            tiers=tiers,
-            types=types,
+            panels=_panels(document),
             audio=_audio_url(audio),
+            audio_place=_place(audio),
             silent=audio is None and not _timed(document),
             policy=policy,
             style=Markup(style),  # noqa: S704  (our own file, no input)
@@ -107,14 +87,17 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clock=clock, one_line=one_line)
+    environment.filters.update(clock=clock, one_line=one_line, gap_name=gap_name)
+    environment.globals.update(flag_names=FLAG_NAMES)
     return environment
 
 
 @cache
-def _asset(name: str) -> str:
-    """A file that is written into the page, with the line ends a browser hashes it with."""
-    return files("stope.report").joinpath("templates", name).read_text(encoding="utf-8")
+def _joined(folder: str, names: tuple[str, ...], suffix: str) -> str:
+    """Files that are written into the page as one, with the line ends a browser hashes."""
+    root = files("stope.report").joinpath("templates", folder)
+    parts = [root.joinpath(f"{name}.{suffix}").read_text(encoding="utf-8") for name in names]
+    return "\n".join(parts) if suffix == "css" else "\n".join(['"use strict";\n{', *parts, "}\n"])
 
 
 def _hash(asset: str) -> str:
@@ -127,6 +110,13 @@ def _audio_url(audio: str | None) -> str | None:
     return quote(os.fsencode(audio))
 
 
+def _place(audio: str | None) -> str | None:
+    """Where the page looks for the recording, for people; None when it carries it or knows none."""
+    if audio is None or re.match(r"blob:|data:", audio, re.IGNORECASE):
+        return None
+    return unquote(re.sub(r"^file://", "", audio, flags=re.IGNORECASE))
+
+
 def _language(transcript: Transcript | None) -> str | None:
     return None if transcript is None or transcript.language == "und" else transcript.language
 
@@ -134,100 +124,26 @@ def _language(transcript: Transcript | None) -> str | None:
 def _timed(document: Document) -> bool:
     """Whether anything is said at a known time, so that a recording could be played there."""
     words = document.transcript.words if document.transcript else ()
-    claims = (*document.accepted, *document.rejected)
+    judged = document.knowledge.claims if document.knowledge else ()
+    claims = (*(item.claim for item in judged), *document.unjudged)
     return any(word.start is not None for word in words) or any(
-        item.start is not None for judged in claims for item in judged.claim.evidence
+        item.start is not None for claim in claims for item in claim.evidence
     )
 
 
-def _models(document: Document) -> list[tuple[str, str]]:
-    """What was done, and by which model."""
-    models = document.models
-    deeds = (
-        ("transcribed by", models.asr),
-        ("mined by", models.miner),
-        ("judged by", models.flagship),
-    )
-    return [(deed, model) for deed, model in deeds if model]
-
-
-def _facts(document: Document) -> Iterator[tuple[str, str]]:
-    """Where the document comes from, as name and value."""
-    yield "Source", document.source.path
-    yield "SHA-256", document.source.digest
-    yield "Job", document.job_id
-    yield "Made", document.created_at
+def _panels(document: Document) -> list[tuple[str, str, int | None]]:
+    """The page's parts that have something to show: id, name and how much is in it."""
+    ideas = len(document.entities) + len(document.terms) + len(document.concepts)
+    doubts = len(document.flags) + len(document.all_gaps)
+    kept = len(document.accepted) or len(document.unjudged)
+    panels: list[tuple[str, str, int | None]] = []
+    if document.knowledge is not None or document.mined is not None:
+        panels.append(("claims", "Claims", kept))
     if document.transcript is not None:
-        yield "Words", f"{len(document.transcript.words):,}"
-        if document.transcript.language != "und":
-            yield "Language", document.transcript.language
-
-
-def _kinds(document: Document) -> tuple[list[tuple[Tier, int]], list[tuple[ClaimType, int]]]:
-    """The tiers and types there are, each with its accepted claims: what the filters offer."""
-    everything = (*document.accepted, *document.rejected)
-    tiers = Counter(judged.tier for judged in document.accepted)
-    types = Counter(judged.claim.type for judged in document.accepted)
-    return (
-        [(tier, tiers[tier]) for tier in Tier if any(j.tier is tier for j in everything)],
-        [
-            (kind, types[kind])
-            for kind in ClaimType
-            if any(j.claim.type is kind for j in everything)
-        ],
-    )
-
-
-def _lines(document: Document) -> Iterator[tuple[Line, list[_Run]]]:
-    """Every line, cut where a claim's evidence begins or ends, so that it can be lit exactly."""
-    if document.transcript is None:
-        return
-    words = document.transcript.words
-    cuts: set[int] = set()
-    tiers: list[Tier | None] = [None] * len(words)
-    # From the last rank to the first, so that the best claim of a word is what it shows.
-    shown: list[tuple[JudgedClaim, Tier | None]] = [(judged, None) for judged in document.rejected]
-    shown += [(judged, judged.tier) for judged in reversed(document.accepted)]
-    for judged, tier in shown:
-        for item in judged.claim.evidence:
-            if item.first_word is None or item.end_word is None:
-                continue
-            cuts |= {item.first_word, item.end_word}
-            for index in range(item.first_word, min(item.end_word, len(words))):
-                tiers[index] = tier
-    places = sorted(cuts)
-    for line in transcript_lines(document.transcript):
-        inside = places[bisect_right(places, line.first_word) : bisect_left(places, line.end_word)]
-        runs: list[_Run] = []
-        for first, end in pairwise([line.first_word, *inside, line.end_word]):
-            text = one_line(" ".join(word.text for word in words[first:end]))
-            runs.append(_Run(first, text, tiers[first]))
-        yield line, runs
-
-
-def _marks(document: Document) -> Iterator[_Mark]:
-    duration = document.duration
-    for judged in document.accepted:
-        place = place_of(judged.claim)
-        if place is not None and place.start is not None and duration:
-            yield _Mark(
-                judged=judged,
-                start=place.start,
-                first_word=place.first_word,
-                end_word=place.end_word,
-                left=_percent(place.start, duration),
-                height=8 + 3 * judged.verdict.importance,
-            )
-
-
-def _stretches(document: Document) -> Iterator[_Stretch]:
-    duration = document.duration
-    for gap in document.all_gaps:
-        if gap.start is not None and gap.end is not None and duration:
-            left, right = _percent(gap.start, duration), _percent(gap.end, duration)
-            width = max(0.0, round(right - left, 2))
-            yield _Stretch(left=left, width=width, title=f"{gap.stage}: {gap.reason}")
-
-
-def _percent(seconds: float, duration: float) -> float:
-    return round(100 * min(1.0, seconds / duration), 2)
+        panels.append(("transcript", "Transcript", None))
+    if ideas:
+        panels.append(("ideas", "Names & ideas", ideas))
+    if doubts:
+        panels.append(("doubts", "Doubts & gaps", doubts))
+    panels.append(("run", "This run", None))
+    return panels

@@ -5,7 +5,8 @@ from __future__ import annotations
 from stope.errors import InputError
 from stope.models.transcript import Transcript
 from stope.report.document import Document
-from stope.report.lines import one_line, transcript_lines
+from stope.report.lines import one_line
+from stope.report.passages import Notice, passages
 
 
 def render_json(document: Document) -> str:
@@ -16,13 +17,20 @@ def render_json(document: Document) -> str:
 def render_txt(document: Document) -> str:
     """The transcript, one utterance a line, led by the speaker where the speaker changes.
 
+    What is missing from it or doubtful stands in its place, in brackets.
+
     Raises:
         InputError: the document has no transcript.
     """
-    lines = (
-        f"{one_line(line.speaker)}: {line.text}" if line.turn and line.speaker else line.text
-        for line in transcript_lines(transcript_of(document))
-    )
+    transcript_of(document)
+    lines: list[str] = []
+    for item in passages(document):
+        if isinstance(item, Notice):
+            lines.append(f"[{one_line(item.sentence)}]")
+        elif item.turn and item.speaker:
+            lines.append(f"{one_line(document.name_of(item.speaker))}: {item.text}")
+        else:
+            lines.append(item.text)
     return "".join(f"{line}\n" for line in lines)
 
 

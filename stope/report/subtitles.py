@@ -1,171 +1,72 @@
-"""SubRip subtitles: a transcript's words, gathered into cues that can be read in time."""
+"""Subtitles: SubRip and WebVTT."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator
-from itertools import groupby
-from typing import NamedTuple
+import re
 
 from stope.errors import InputError
-from stope.models.transcript import Transcript
+from stope.report.cues import cues_of
 from stope.report.document import Document
 from stope.report.lines import one_line
+from stope.report.passages import flag_sentence, gap_sentence
 from stope.report.plain import transcript_of
 
-LINE_CHARACTERS = 42
-"""Of at most two lines a cue. This and the two limits below: Netflix Timed Text Style Guide."""
-
-LONGEST = 7_000
-"""Milliseconds a cue may stand."""
-
-SHORTEST = 833
-"""Milliseconds a cue stands where the next one leaves it the time."""
-
-_PAUSE = 1_000
-_WORD = 400  # milliseconds of a word whose end nothing says: a calm speaker's pace
-
-
-class _Piece(NamedTuple):
-    """A word, or a line's worth of a longer one, with its time in milliseconds."""
-
-    text: str
-    start: int
-    end: int
-    speaker: str | None
-    closes: bool  # its utterance
+# SubRip has no escapes: players take these for markup or, in the second form, for commands.
+_SRT_MARKUP = re.compile(r"<(?=[a-zA-Z/!])|\{(?=[\\a-zA-Z])")
 
 
 def render_srt(document: Document) -> str:
-    """Numbered cues in order: none overlaps, or is longer than 7 s or two lines of 42.
+    """Numbered cues, without speakers.
 
-    Words that share their times (a cue of the subtitles they came from) are spread over them.
+    A ``<`` or ``{`` that a player would take for markup becomes a single quotation mark or ``(``.
 
     Raises:
         InputError: the document has no transcript, or its words have no times.
     """
-    transcript = transcript_of(document)
-    if transcript.words and all(word.start is None for word in transcript.words):
+    _require_times(document)
+    blocks: list[str] = []
+    for number, cue in enumerate(cues_of(transcript_of(document)), start=1):
+        text = _SRT_MARKUP.sub(
+            lambda found: "\u2039" if found[0] == "<" else "(", "\n".join(cue.lines)
+        )
+        times = f"{_time(cue.start, ',')} --> {_time(cue.end, ',')}"
+        blocks.append(f"{number}\n{times}\n{text}\n")
+    return "\n".join(blocks)
+
+
+def render_vtt(document: Document) -> str:
+    """WebVTT: every cue in its speaker's voice span, gaps and doubtful passages as notes.
+
+    Raises:
+        InputError: the document has no transcript, or its words have no times.
+    """
+    _require_times(document)
+    blocks = ["WEBVTT\n"]
+    blocks += [f"NOTE {_vtt_text(gap_sentence(gap))}\n" for gap in document.all_gaps]
+    blocks += [f"NOTE {_vtt_text(flag_sentence(flag))}\n" for flag in document.flags]
+    for cue in cues_of(transcript_of(document)):
+        text = "\n".join(_vtt_text(line) for line in cue.lines)
+        if cue.speaker:
+            text = f"<v {_vtt_text(document.name_of(cue.speaker))}>{text}</v>"
+        blocks.append(f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{text}\n")
+    return "\n".join(blocks)
+
+
+def _require_times(document: Document) -> None:
+    words = transcript_of(document).words
+    if words and all(word.start is None for word in words):
         raise InputError(
             f"The transcript of {document.title} has no times, so it cannot be written as "
             "subtitles; export txt or md, or transcribe the recording itself."
         )
-    cues = list(_cues(_pieces(transcript)))
-    starts: list[int] = []
-    for cue in cues:
-        starts.append(max(cue[0].start, starts[-1] + 1 if starts else 0))
-    blocks: list[str] = []
-    for number, (cue, start) in enumerate(zip(cues, starts, strict=True), start=1):
-        end = min(max(cue[-1].end, start + SHORTEST), start + LONGEST, *starts[number : number + 1])
-        text = "\n".join(_layout(_text(cue)))
-        blocks.append(f"{number}\n{_time(start)} --> {_time(end)}\n{text}\n")
-    return "\n".join(blocks)
 
 
-def _cues(pieces: Iterator[_Piece]) -> Iterator[list[_Piece]]:
-    """A cue ends with its speaker, before a pause, after a sentence, or when it is full."""
-    cue: list[_Piece] = []
-    for piece in pieces:
-        if cue and (
-            piece.speaker != cue[-1].speaker
-            or piece.start - cue[-1].end >= _PAUSE
-            or (cue[-1].closes and len(_text(cue)) >= LINE_CHARACTERS)
-        ):
-            yield cue
-            cue = []
-        while cue and not _fits([*cue, piece]):
-            cut = _phrase_end(cue)
-            yield cue[:cut]
-            cue = cue[cut:]
-        cue.append(piece)
-    if cue:
-        yield cue
+def _vtt_text(text: str) -> str:
+    escaped = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
+    return escaped.replace(">", "&gt;")
 
 
-def _fits(cue: list[_Piece]) -> bool:
-    return cue[-1].end - cue[0].start <= LONGEST and bool(_layout(_text(cue)))
-
-
-def _phrase_end(cue: list[_Piece]) -> int:
-    """Where a full cue is best cut: after its last comma or stop, unless that is too near."""
-    for cut in range(len(cue) - 1, 0, -1):
-        if cue[cut - 1].text.endswith((",", ";", ":", ".", "?", "!", "…")):
-            return cut if len(_text(cue[:cut])) >= LINE_CHARACTERS // 2 else len(cue)
-    return len(cue)
-
-
-def _text(cue: list[_Piece]) -> str:
-    return " ".join(piece.text for piece in cue)
-
-
-def _layout(text: str) -> list[str]:
-    """The text on one line, or on two of nearly equal length; no line at all if it needs more."""
-    if len(text) <= LINE_CHARACTERS:
-        return [text]
-    breaks = [
-        place
-        for place, character in enumerate(text)
-        if character == " " and max(place, len(text) - place - 1) <= LINE_CHARACTERS
-    ]
-    if not breaks:
-        return []
-    middle = min(breaks, key=lambda place: abs(2 * place + 1 - len(text)))
-    return [text[:middle], text[middle + 1 :]]
-
-
-def _pieces(transcript: Transcript) -> Iterator[_Piece]:
-    """Every word in order; those that share their times each get a share of them."""
-    words, speakers = transcript.words, transcript.word_speakers
-    closing = {utterance.end_word - 1 for utterance in transcript.utterances}
-    groups = [
-        list(group)
-        for _, group in groupby(
-            range(len(words)), lambda index: (words[index].start, words[index].end)
-        )
-    ]
-    starts = [words[group[0]].start for group in groups]
-    start = end = 0
-    for place, group in enumerate(groups):
-        given_start, given_end = starts[place], words[group[0]].end
-        start = end if given_start is None else max(start, _milliseconds(given_start))
-        if given_end is None:
-            later = [
-                _milliseconds(item) for item in starts[place + 1 : place + 2] if item is not None
-            ]
-            end = max(start, min([start + _WORD * len(group), *later]))
-        else:
-            end = max(start, _milliseconds(given_end))
-        parts = [(part, index, last) for index in group for part, last in _parts(words[index].text)]
-        weight = sum(len(part) + 1 for part, _, _ in parts)
-        said = 0
-        for part, index, last in parts:
-            begin, said = said, said + len(part) + 1
-            yield _Piece(
-                text=part,
-                start=start + (end - start) * begin // weight,
-                end=start + (end - start) * said // weight,
-                speaker=speakers[index],
-                closes=last and index in closing,
-            )
-
-
-def _parts(text: str) -> Iterator[tuple[str, bool]]:
-    """A word cut to lines, which only an address or a script without spaces needs.
-
-    An arrow is what players find cue times by.
-    """
-    parts = textwrap.wrap(
-        one_line(text).replace("-->", "→"), LINE_CHARACTERS, break_on_hyphens=False
-    )
-    for number, part in enumerate(parts, start=1):
-        yield part, number == len(parts)
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(0, round(seconds * 1000))
-
-
-def _time(milliseconds: int) -> str:
+def _time(milliseconds: int, point: str) -> str:
     seconds, rest = divmod(milliseconds, 1000)
     minutes, second = divmod(seconds, 60)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{second:02},{rest:03}"
+    return f"{minutes // 60:02}:{minutes % 60:02}:{second:02}{point}{rest:03}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from stope.models.audio import Chunk, ChunkPlan
-from stope.models.transcript import ChunkTranscript, Transcript, Word
+from stope.models.transcript import ChunkTranscript, Flag, Transcript, Word
 from stope.utterances import cut_utterances
 
 
@@ -17,7 +17,7 @@ def assemble_transcript(
     Args:
         plan: the chunk plan.
         chunks: transcripts by chunk id; a chunk without one is left out (it is a gap).
-        language: as asked for; else that of the most chunks, else ``und``.
+        language: that of the recording; None when it has no speech or nobody could tell.
     """
     words = [word for chunk in plan.chunks for word in _shifted(chunk, chunks.get(chunk.id))]
     return Transcript(
@@ -25,6 +25,7 @@ def assemble_transcript(
         duration=round(plan.duration, 3),
         words=tuple(words),
         utterances=tuple(cut_utterances(words)),
+        flags=tuple(_shifted_flags(plan, chunks)),
     )
 
 
@@ -39,6 +40,25 @@ def _shifted(chunk: Chunk, transcript: ChunkTranscript | None) -> Iterable[Word]
                     "end": None if word.end is None else round(chunk.start + word.end, 3),
                 }
             )
+
+
+def _shifted_flags(plan: ChunkPlan, chunks: Mapping[str, ChunkTranscript]) -> Iterable[Flag]:
+    """The chunks' flags, with times and word numbers of the whole recording."""
+    words = 0
+    for chunk in plan.chunks:
+        transcript = chunks.get(chunk.id)
+        if transcript is None:
+            continue
+        for flag in transcript.flags:
+            yield flag.model_copy(
+                update={
+                    "start": round(chunk.start + flag.start, 3),
+                    "end": round(chunk.start + flag.end, 3),
+                    "first_word": None if flag.first_word is None else words + flag.first_word,
+                    "end_word": None if flag.end_word is None else words + flag.end_word,
+                }
+            )
+        words += sum(map(len, transcript.utterances))
 
 
 def _commonest(languages: Iterable[str]) -> str:

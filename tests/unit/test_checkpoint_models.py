@@ -8,11 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 import stope.stage
-from stope.artifacts import ArtifactStore
 from stope.errors import ProviderUnavailableError
-from stope.llm.ledger import Ledger
-from stope.llm.scripted import Reply, ScriptedChatModel
-from stope.mining.stage import mine
 from stope.models.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -22,13 +18,9 @@ from stope.models.checkpoint import (
     PipelineCheckpoint,
     TranscribeCheckpoint,
 )
-from stope.models.job import JobType
-from stope.models.knowledge import MinedClaims
-from stope.models.transcript import Transcript
 from stope.speech.stage import _show_transcript
-from stope.stage import StageOutcome, resumed_checkpoint
-from tests.builders import ledger_of, stage_run_of, transcript_of
-from tests.memory import MemoryMirror, MemoryUnitStore
+from tests.builders import named_json, transcript_of
+from tests.mining import MineRun, mining_model
 
 DOCUMENTED = {
     TranscribeCheckpoint: (
@@ -106,64 +98,32 @@ def test_a_long_text_is_left_out_and_the_record_says_so(limit: int, omitted: boo
     assert checkpoint.stope.transcript_text_omitted is omitted
 
 
-class MineRun:
-    """A mine run of three segments, over as many attempts as it takes."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stope.stage, "MIRROR_SECONDS", 0)
-        self.mirror = MemoryMirror()
-        self._units, self._artifacts = MemoryUnitStore(), ArtifactStore("memory://")
-        self._transcript = transcript_of(*(f"{word} " * 30 for word in ("one", "two", "three")))
-
-    async def attempt(self, *script: Reply) -> StageOutcome:
-        async def read_transcript() -> tuple[str, Transcript]:
-            return "0" * 64, self._transcript
-
-        async def open_ledger(_name: str) -> Ledger:
-            return ledger_of(ScriptedChatModel(script))
-
-        return await mine(
-            stage_run_of(JobType.MINE, "0" * 64, self._checkpoint(), self.mirror),
-            units=self._units,
-            artifacts=self._artifacts,
-            records=self,
-            read_transcript=read_transcript,
-            open_ledger=open_ledger,
-        )
-
-    def _checkpoint(self) -> MineCheckpoint:
-        previous = self.mirror.bodies[-1] if self.mirror.bodies else None
-        return resumed_checkpoint(previous, MineCheckpoint())
-
-    async def write_claims(self, output_id: str, mined: MinedClaims) -> None:
-        """The rows are of no interest here."""
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> MineRun:
+    """A mine run of three segments, six units, that mirrors every change."""
+    monkeypatch.setattr(stope.stage, "MIRROR_SECONDS", 0)
+    return MineRun(transcript_of(*(f"{word} " * 30 for word in ("one", "two", "three"))))
 
 
-NOTHING = '{"claims":[]}'
-ONE_TWICE = '{"claims":[{"quote":"one one one","type":"factual"}]}'
-
-
-async def test_the_mirror_follows_a_run_from_stage_to_stage(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    run = MineRun(monkeypatch)
-    outcome = await run.attempt(ONE_TWICE, NOTHING, NOTHING)
+async def test_the_mirror_follows_a_run_from_stage_to_stage(run: MineRun) -> None:
+    outcome = await run.attempt(mining_model())
     shown = [(body["stage"], body["progress_percent"]) for body in run.mirror.bodies]
-    mining = [("mining", percent) for percent in (0, 0, 33, 66, 100)]
+    mining = [("mining", percent) for percent in (0, 0, 16, 33, 50, 66, 83, 100)]
     assert shown == [("parsing", 0), *mining, ("storing", 100), ("completed", 100)]
     last = run.mirror.bodies[-1]
     assert last["total_segments"] == 3
     assert last["completed_segments"] == ["seg_0001", "seg_0002", "seg_0003"]
-    assert [body["final_result"] for body in run.mirror.bodies[:-1]] == [None] * 7
+    assert [body["final_result"] for body in run.mirror.bodies[:-1]] == [None] * 10
     assert last["final_result"] == outcome.final_result()
     assert set(outcome.final_result()) == {"status", "output_id", "result"}
-    assert (outcome.result["claims_extracted"], outcome.result["evidence_spans"]) == (1, 1)
+    assert (outcome.result["claims_extracted"], outcome.result["evidence_spans"]) == (3, 3)
 
 
-async def test_progress_never_falls_also_over_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = MineRun(monkeypatch)
+async def test_progress_never_falls_also_over_a_retry(run: MineRun) -> None:
+    answers = iter([named_json(), ProviderUnavailableError("no answer")])
     with pytest.raises(ProviderUnavailableError):
-        await run.attempt(NOTHING, NOTHING, ProviderUnavailableError("no answer"))
-    await run.attempt(NOTHING)
+        await run.attempt(mining_model(lambda _: next(answers)))
+    await run.attempt(mining_model())
     shown = [body["progress_percent"] for body in run.mirror.bodies]
     assert shown == sorted(shown)
+    assert shown.count(50) > 1

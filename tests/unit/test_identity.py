@@ -10,7 +10,7 @@ import pytest
 
 from stope.identity import canonical_json, digest_bytes, digest_file, digest_of
 from stope.models.gap import Gap
-from stope.models.job import JobConfig, JobType, job_id_of
+from stope.models.job import Diarize, DiarizerName, JobConfig, JobType, Selection, job_id_of
 from stope.recipes import recipe_of
 
 CONTENT = "a" * 64
@@ -18,13 +18,17 @@ CONFIG = JobConfig(asr_model="tiny.en", miner_model="openai:small", flagship_mod
 CHANGES = {
     "asr_model": "base.en",
     "language": "de",
+    "diarize": Diarize.OFF,
+    "diarizer": DiarizerName.SPEAKRS,
+    "speakers": 3,
     "miner_model": "openai:other",
     "flagship_model": "openai:other",
+    "selection": Selection.ASKED,
     "segment_tokens": 500,
 }
 DECIDES = {
-    JobType.TRANSCRIBE: {"asr_model", "language"},
-    JobType.MINE: {"miner_model", "segment_tokens"},
+    JobType.TRANSCRIBE: {"asr_model", "language", "diarize", "diarizer", "speakers"},
+    JobType.MINE: {"miner_model", "selection", "segment_tokens"},
     JobType.FLAGSHIP: {"flagship_model"},
     JobType.PIPELINE: set(CHANGES),
 }
@@ -49,7 +53,7 @@ def test_an_id_is_the_same_in_every_process_and_release() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.strip() == id_of(JobType.MINE) == "mine-b1a13a50457b8ae7"
+    assert done.stdout.strip() == id_of(JobType.MINE) == "mine-ca83cc7ea0d7af4f"
 
 
 @pytest.mark.parametrize("job_type", JobType)

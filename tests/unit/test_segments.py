@@ -1,4 +1,4 @@
-"""The segment plan: every word once, in order, cut between utterances, within the budget."""
+"""The segment plan: every word once, in order, cut between sentences, within the budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from itertools import pairwise
 import pytest
 
 from stope.llm.tokens import estimate_tokens
-from stope.mining.segments import SegmentPlan, plan_segments
+from stope.mining.segments import SegmentPlan, line_of, plan_segments
+from stope.mining.sentences import sentences_of
+from stope.models.segment import Segment
 from stope.models.transcript import Transcript
 from tests.builders import transcript_of
 
@@ -16,24 +18,34 @@ SHORT = "Bees pollinate a third of our crops."
 """A sentence of 10 estimated tokens."""
 
 
+def cost_of(segment: Segment) -> int:
+    """The estimated tokens of a segment as a model reads it."""
+    return sum(estimate_tokens(line_of(sentence)) for sentence in segment.sentences)
+
+
+def lines_of(plan: SegmentPlan) -> list[list[str]]:
+    return [[line_of(sentence) for sentence in segment.sentences] for segment in plan.segments]
+
+
 def assert_covers(plan: SegmentPlan, transcript: Transcript) -> None:
-    """Every word of the transcript stands in exactly one segment, in order."""
-    ends = [0, *(segment.end_word for segment in plan.segments)]
-    assert [segment.first_word for segment in plan.segments] == ends[:-1]
+    """Every word of the transcript stands in exactly one sentence of one segment, in order."""
+    sentences = [sentence for segment in plan.segments for sentence in segment.sentences]
+    ends = [0, *(sentence.end_word for sentence in sentences)]
+    assert [sentence.first_word for sentence in sentences] == ends[:-1]
     assert ends[-1] == len(transcript.words)
-    words = " ".join(segment.text for segment in plan.segments).split()
+    words = " ".join(sentence.text for sentence in sentences).split()
     assert words == [word.text for word in transcript.words]
 
 
 def random_transcript(seed: int) -> Transcript:
-    """Utterances of 1 to 60 words of 1 to 12 letters."""
+    """Utterances of 1 to 60 words of 1 to 12 letters, some of them by somebody."""
     chance = random.Random(seed)  # noqa: S311  (a test's dice)
-    return transcript_of(
-        *(
-            " ".join("x" * chance.randint(1, 12) for _ in range(chance.randint(1, 60)))
-            for _ in range(40)
-        )
-    )
+    turns = []
+    for _ in range(40):
+        words = ["x" * chance.randint(1, 12) for _ in range(chance.randint(1, 60))]
+        speaker = chance.choice(["ANN", "Bartholomew"])
+        turns.append((speaker, " ".join(words) + chance.choice([".", "?", ""])))
+    return transcript_of(*turns)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -42,36 +54,36 @@ def test_segments_cover_every_word_once_and_keep_the_budget(seed: int, budget: i
     transcript = random_transcript(seed)
     plan = plan_segments(transcript, budget)
     assert_covers(plan, transcript)
-    assert max(estimate_tokens(segment.text) for segment in plan.segments) <= budget
+    assert max(map(cost_of, plan.segments)) <= budget
 
 
-def test_a_segment_takes_as_many_utterances_as_fit() -> None:
+def test_a_segment_takes_as_many_sentences_as_fit() -> None:
     plan = plan_segments(transcript_of(*[SHORT] * 5), budget=2 * estimate_tokens(SHORT))
-    assert [segment.text.count("\n") + 1 for segment in plan.segments] == [2, 2, 1]
+    assert [len(segment.sentences) for segment in plan.segments] == [2, 2, 1]
 
 
-def test_cuts_stand_between_utterances_that_fit_the_budget() -> None:
+def test_cuts_stand_between_sentences_that_fit_the_budget() -> None:
     transcript = transcript_of(*[SHORT, "No.", "They do it in spring, most of them."] * 4)
     plan = plan_segments(transcript, budget=25)
-    ends = {utterance.end_word for utterance in transcript.utterances}
     assert len(plan.segments) > 1
-    assert {segment.end_word for segment in plan.segments} <= ends
+    whole = [sentence for segment in plan.segments for sentence in segment.sentences]
+    assert whole == list(sentences_of(transcript))
 
 
-def test_an_utterance_over_the_budget_is_cut_between_its_words_only() -> None:
-    transcript = transcript_of("Before.", " ".join(["pollinate"] * 200), "After.")
+def test_a_sentence_over_the_budget_is_cut_between_its_words_only() -> None:
+    transcript = transcript_of("Before.", " ".join(["pollinate"] * 50), "After.")
     plan = plan_segments(transcript, budget=50)
     assert_covers(plan, transcript)
-    assert max(estimate_tokens(segment.text) for segment in plan.segments) <= 50
-    full = [segment for segment in plan.segments if estimate_tokens(segment.text) > 40]
+    assert max(map(cost_of, plan.segments)) <= 50
+    full = [segment for segment in plan.segments if cost_of(segment) > 40]
     assert len(full) >= len(plan.segments) - 2
 
 
 def test_a_word_over_the_budget_is_a_segment_of_its_own() -> None:
-    transcript = transcript_of(SHORT, "x" * 500, SHORT)
+    transcript = transcript_of(SHORT, "x" * 500 + ".", SHORT)
     plan = plan_segments(transcript, budget=50)
     assert_covers(plan, transcript)
-    assert "x" * 500 in [segment.text for segment in plan.segments]
+    assert ["x" * 500 + "."] in lines_of(plan)
 
 
 def test_a_segment_has_its_number_and_the_times_of_its_words() -> None:
@@ -84,22 +96,20 @@ def test_a_segment_has_its_number_and_the_times_of_its_words() -> None:
     assert all(before.end == after.start for before, after in pairwise(plan.segments))
 
 
-def test_a_line_is_an_utterance_and_a_new_speaker_is_named_before_their_words() -> None:
+def test_a_line_is_a_sentence_led_by_who_says_it() -> None:
     transcript = transcript_of(("ANN", "Why?"), ("BOB", "Because."), ("BOB", "So."), ("ANN", "Ah."))
-    (segment,) = plan_segments(transcript, budget=100).segments
-    assert segment.text == "ANN: Why?\nBOB: Because.\nSo.\nANN: Ah."
-
-
-def test_every_segment_names_its_first_speaker() -> None:
-    transcript = transcript_of(*[("ANN", SHORT)] * 3)
-    plan = plan_segments(transcript, budget=estimate_tokens(SHORT))
-    assert [segment.text for segment in plan.segments] == [f"ANN: {SHORT}"] * 3
+    plan = plan_segments(transcript, budget=100)
+    assert lines_of(plan) == [["ANN: Why?", "BOB: Because.", "BOB: So.", "ANN: Ah."]]
+    assert lines_of(plan_segments(transcript_of("Why?"), budget=100)) == [["Why?"]]
 
 
 def test_the_names_of_speakers_count_towards_the_budget() -> None:
-    turns = [("Bartholomew Featherstonehaugh", "Yes."), ("Wilhelmina Cholmondeley", "No.")] * 20
-    plan = plan_segments(transcript_of(*turns), budget=100)
-    assert max(estimate_tokens(segment.text) for segment in plan.segments) <= 100
+    long = " ".join(["pollinate"] * 50)
+    turns = [("Bartholomew Featherstonehaugh", "Yes."), ("Wilhelmina Cholmondeley", long)] * 20
+    transcript = transcript_of(*turns)
+    plan = plan_segments(transcript, budget=50)
+    assert_covers(plan, transcript)
+    assert max(map(cost_of, plan.segments)) <= 50
 
 
 def test_an_empty_transcript_has_no_segments() -> None:
@@ -108,3 +118,8 @@ def test_an_empty_transcript_has_no_segments() -> None:
 
 def test_the_same_transcript_is_always_cut_the_same() -> None:
     assert plan_segments(random_transcript(7), 80) == plan_segments(random_transcript(7), 80)
+
+
+def test_a_stored_plan_is_read_back_as_it_was() -> None:
+    plan = plan_segments(random_transcript(3), 80)
+    assert SegmentPlan.model_validate_json(plan.model_dump_json()) == plan

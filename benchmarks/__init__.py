@@ -1,0 +1,1 @@
+"""Measurements of Stope: how true its results are, and what they cost."""

@@ -1,0 +1,1 @@
+"""What Stope costs: every figure a ratio of two sides that took turns within one run."""

@@ -1,0 +1,93 @@
+"""The rows: what each of them promises, and how it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from benchmarks.bench import cached, diarization, memory, pipeline, speech
+from benchmarks.bench.bench import Bench
+from benchmarks.bench.measure import Row
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of the table: its key on the command line, what it is, and what the figure means."""
+
+    key: str
+    what: str
+    meaning: str
+    measure: Callable[[Bench], Awaitable[Row]]
+
+
+KINDS = (
+    Kind(
+        "pipeline",
+        "pipeline wall time ÷ a bare script doing the same ASR and LLM calls",
+        "`examples/interview.opus` through the whole pipeline with the embedded default model: a "
+        "new home, a Temporal server and the real worker in processes of their own, timed from "
+        "the client's first call to the result. Then `benchmarks/bench/bare.py`, a process of its "
+        "own with the same engines: it decodes the recording, recognises the same chunks, and "
+        "sends the very requests that the pipeline's ledger holds, as many at once, waiting where "
+        "the pipeline had to wait. While it runs there is no server and no worker. Models are "
+        "loaded before the clock starts on both sides, by the same short recording and its "
+        "requests, so neither has seen the prompts that are timed. What the bare script does not "
+        "do counts against the pipeline: finding the chunks, telling speakers apart, telling "
+        "claims from other sentences, embeddings, records, ledger, checkpoints, Temporal.",
+        pipeline.measure_real,
+    ),
+    Kind(
+        "overhead",
+        "the same with a language model of fixed speed",
+        "The same two sides with real speech recognition and a scripted server, which takes half a "
+        "second for each call. Nothing is promised of the ratio, since fewer seconds are spent in "
+        "the language model; the difference in seconds is the pipeline's own work, and steadier "
+        "than the row above, where two sides of many minutes each are compared on a machine whose "
+        "speed changes.",
+        pipeline.measure_scripted,
+    ),
+    Kind(
+        "asr",
+        "our ASR stage ÷ faster-whisper's `BatchedInferencePipeline` on the whole file, same model",
+        "Two processes with their models loaded take turns on the example dialogues joined to one "
+        "file. Ours is the library's stage on real stores (`stope.speech.stage.transcribe`): "
+        "decoding, chunk plan, every chunk committed by itself, quality checks, transcript. The "
+        "other is `BatchedInferencePipeline.transcribe` on the file with its own voice activity "
+        "filter, the same weights, arithmetic, beam and word times, and as many threads as there "
+        "are cores. Both word error rates are against the dialogues' scripts, and the greatest "
+        "difference counts.",
+        speech.measure,
+    ),
+    Kind(
+        "memory",
+        "peak memory, 2 hours of audio ÷ 10 minutes",
+        "The resident memory of the worker process, looked at twenty times a second, while it "
+        "transcribes and tells speakers apart; a fresh worker and server for each recording. The "
+        "recordings repeat the example dialogues, each time a little quieter, so that no chunk is "
+        "one that was recognised before.",
+        memory.measure,
+    ),
+    Kind(
+        "diarization",
+        "diarization time ÷ ASR time",
+        "Both in the same runs of our stage, models loaded: the wall time between its entering "
+        "`diarizing` and `storing`, with clustering and the attribution of words, against that "
+        "between `transcribing` and `diarizing`. The second figure is of the engines alone, as "
+        "the run's metrics have it.",
+        diarization.measure,
+    ),
+    Kind(
+        "cached",
+        "a cached re-run, client time",
+        "A finished pipeline is asked for by `create_job` and `process_job` in a fresh process: "
+        "from opening the client to the result. Only the records can answer, for neither a server "
+        "nor a worker runs. The whole command, with Python's start, the summary and all exports, "
+        "is for information.",
+        cached.measure,
+    ),
+)
+
+
+def kinds(keys: list[str] | None) -> list[Kind]:
+    """The rows of these keys in their own order; all without keys."""
+    return [kind for kind in KINDS if keys is None or kind.key in keys]

@@ -1,0 +1,1 @@
+"""How true Stope's results are, on dialogues whose words, speakers, times and claims are known."""

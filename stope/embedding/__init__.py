@@ -1,0 +1,1 @@
+"""Sentence embeddings: sentences in, unit vectors out; near vectors mean near meanings."""

@@ -1,0 +1,1 @@
+"""Choosing what to mine: labelled example sentences and the selector that learns from them."""

@@ -1,0 +1,1 @@
+"""Who spoke when: the ``Diarizer`` port, its engines, and the words given to speakers."""
