@@ -17,7 +17,7 @@ from stope.models.job import JobType
 from stope.models.progress import StageProgress
 from stope.models.view import JobView, StageView
 
-_PLAIN_SECONDS = 5.0
+_PLAIN_SECONDS = 15.0
 _NAME, _BAR = 10, 16
 _WIDEST = 100
 _MAIN = {

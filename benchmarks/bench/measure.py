@@ -35,6 +35,7 @@ class Figure(Frozen):
     """One published figure, from ``low`` to ``high``.
 
     ``limit`` is the greatest value that is good enough; None where nothing is promised.
+    ``doubt`` says why the value cannot be believed: it is then neither good enough nor too much.
     """
 
     name: str
@@ -43,11 +44,14 @@ class Figure(Frozen):
     low: float
     high: float
     limit: float | None = None
+    doubt: str | None = None
 
     @property
     def met(self) -> bool | None:
-        """Whether it is good enough; None where nothing is promised."""
-        return None if self.limit is None else self.value <= self.limit
+        """Whether it is good enough; None where nothing is promised, or it is in doubt."""
+        if self.limit is None or self.doubt is not None:
+            return None
+        return self.value <= self.limit
 
 
 class Row(Frozen):

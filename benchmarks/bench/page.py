@@ -45,7 +45,9 @@ def figure_text(figure: Figure) -> str:
     """A figure with its spread, its target, and whether that was reached."""
     text = f"{figure.name}: {_value(figure)} {_spread(figure)}"
     if figure.limit is None:
-        return text
+        return text if figure.doubt is None else f"{text}; NOT VALID: {figure.doubt}"
+    if figure.doubt is not None:
+        return f"{text}; to reach {_limit(figure)}: NOT VALID: {figure.doubt}"
     return f"{text}; to reach {_limit(figure)}: {'reached' if figure.met else 'MISSED'}"
 
 
@@ -76,10 +78,16 @@ def _summary(kind: Kind, row: Row | None) -> list[list[str]]:
             kind.what if number == 0 else figure.name,
             f"**{_value(figure)}** {_spread(figure)}",
             "" if figure.limit is None else _limit(figure),
-            "" if figure.met is None else "yes" if figure.met else "**no**",
+            _reached(figure),
         ]
         for number, figure in enumerate(shown)
     ]
+
+
+def _reached(figure: Figure) -> str:
+    if figure.doubt is not None:
+        return "**not valid**"
+    return {None: "", True: "yes", False: "**no**"}[figure.met]
 
 
 def _section(kind: Kind, row: Row) -> Iterable[str]:

@@ -13,6 +13,7 @@ from benchmarks.bench.bench import WARM_UP, Bench, Turns, recording
 from benchmarks.bench.calls import Call, calls_since, waves
 from benchmarks.bench.child import started
 from benchmarks.bench.home import running
+from benchmarks.bench.load import MOST, Load
 from benchmarks.bench.measure import Row, Series, difference, ratio, recorded
 from benchmarks.bench.scripted import ScriptedServer
 from stope.audio.chunks import plan_chunks
@@ -30,6 +31,9 @@ _PAIRS = 3
 _ENOUGH_SECONDS = 14 * 60
 """A slow machine makes no third pair after so long."""
 
+_LEAST = 0.97
+"""The script does a part of what the pipeline does: a smaller ratio than this is no result."""
+
 _LATENCY = 0.5
 """Seconds per call of the scripted model."""
 
@@ -42,6 +46,7 @@ class _Asked:
     calls: Sequence[Call]
     warm_calls: Sequence[Call]
     metrics: Mapping[str, JsonObject]
+    others: float
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ async def _compared(bench: Bench, key: str, folder: Path, plan: _Plan, limit: fl
     turns = Turns(key)
     pipelines: list[_Asked] = []
     scripts: list[BareDone] = []
+    script_others: list[float] = []
     pairs = 1 if bench.quick else _PAIRS
     while len(scripts) < pairs and (len(scripts) < 2 or turns.seconds < _ENOUGH_SECONDS):
         number = len(scripts) + 1
@@ -88,40 +94,84 @@ async def _compared(bench: Bench, key: str, folder: Path, plan: _Plan, limit: fl
         turns.say(f"pipeline, turn {number}")
         pipelines.append(await _pipeline(settings, plan))
         turns.say(f"bare script, turn {number}")
-        scripts.append(await _bare(settings, plan, pipelines[-1], folder))
+        done, others = await _bare(settings, plan, pipelines[-1], folder)
+        scripts.append(done)
+        script_others.append(others)
     ours = Series(name="pipeline", unit="s", values=tuple(p.seconds for p in pipelines))
     bare = Series(name="bare script", unit="s", values=tuple(s.seconds for s in scripts))
+    disturbed = (
+        _shares("pipeline: machine taken by others", [p.others for p in pipelines]),
+        _shares("bare script: machine taken by others", script_others),
+    )
+    quotient = ratio("pipeline ÷ bare script", ours, bare, limit)
+    doubt = doubt_of(quotient.low, [*(p.others for p in pipelines), *script_others])
     return Row(
         key=key,
         figures=(
-            ratio("pipeline ÷ bare script", ours, bare, limit),
-            difference("pipeline less bare script", ours, bare, "s"),
+            quotient.model_copy(update={"doubt": doubt}),
+            difference("pipeline less bare script", ours, bare, "s").model_copy(
+                update={"doubt": doubt}
+            ),
         ),
-        series=(ours, bare, *_beside(pipelines, scripts)),
+        series=(ours, bare, *disturbed, *_beside(pipelines, scripts)),
         notes=tuple(_notes(pipelines)),
     )
+
+
+def doubt_of(least: float, others: Sequence[float]) -> str | None:
+    """Why a comparison is no result; None where nothing speaks against it.
+
+    Args:
+        least: the least ratio of pipeline to script in any turn.
+        others: the share of the machine that others took, for each side of each turn.
+    """
+    if least < _LEAST:
+        return (
+            f"in one turn the pipeline took {least:.2f} of the time of a script that does less, so "
+            "the sides did not have the same machine or did not do the same"
+        )
+    if max(others) > MOST:
+        return (
+            f"others took {100 * max(others):.0f} % of the machine during one side; measure on an "
+            "idle one"
+        )
+    return None
+
+
+def _shares(name: str, shares: Sequence[float]) -> Series:
+    return Series(name=name, unit="%", values=tuple(100 * share for share in shares))
 
 
 async def _pipeline(settings: Settings, plan: _Plan) -> _Asked:
     async with running(settings) as home:
         warm = await home.process(JobType.PIPELINE, plan.warm_up, plan.config, plan.slots)
         warm_calls = await calls_since(settings, warm.began)
+        load = Load()
         done = await home.process(JobType.PIPELINE, plan.recording, plan.config, plan.slots)
+        others = load.of_others()
         return _Asked(
             seconds=done.seconds,
             calls=await calls_since(settings, done.began),
             warm_calls=warm_calls,
             metrics=await home.metrics(done.job_id),
+            others=others,
         )
 
 
-async def _bare(settings: Settings, plan: _Plan, asked: _Asked, folder: Path) -> BareDone:
-    """The script in a process of its own, after the same warm-up; no server or worker runs."""
+async def _bare(
+    settings: Settings, plan: _Plan, asked: _Asked, folder: Path
+) -> tuple[BareDone, float]:
+    """The script in a process of its own, after the same warm-up; no server or worker runs.
+
+    Returns what it did, and the share of the machine that others took meanwhile.
+    """
     async with started("benchmarks.bench.bare", settings, folder / "bare.log") as script:
         warm_up = await _work(plan, plan.warm_up, asked.warm_calls, folder)
         work = await _work(plan, plan.recording, asked.calls, folder)
         await script.ask(warm_up.model_dump(mode="json"))
-        return BareDone.model_validate(await script.ask(work.model_dump(mode="json")))
+        load = Load()
+        done = BareDone.model_validate(await script.ask(work.model_dump(mode="json")))
+        return done, load.of_others()
 
 
 async def _work(plan: _Plan, source: Path, calls: Sequence[Call], folder: Path) -> BareWork:

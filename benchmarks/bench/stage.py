@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from activities.services import Services, open_services
 from benchmarks.bench.child import serve
@@ -27,6 +28,7 @@ from stope.models.job import (
 from stope.models.progress import StageProgress
 from stope.models.transcript import Transcript
 from stope.settings import load_settings
+from stope.speakers.diarizer import Diarizer
 from stope.speech.stage import transcribe
 from stope.stage import StageRun, open_mirror
 
@@ -59,8 +61,12 @@ class StageAlone:
         services = self._services
         diarize = Diarize(str(request["diarize"]))
         await services.engines.transcriber(self._settings.asr)
+
+        async def load_diarizer() -> Diarizer[Any]:
+            return await services.engines.diarizer(self._settings.diarizer)
+
         if diarize is not Diarize.OFF:
-            await services.engines.diarizer()
+            await load_diarizer()
         entered: dict[str, float] = {}
 
         def beat(progress: StageProgress) -> None:
@@ -73,7 +79,7 @@ class StageAlone:
             units=services.units,
             artifacts=services.artifacts,
             load_transcriber=services.engines.transcriber,
-            load_diarizer=services.engines.diarizer,
+            load_diarizer=load_diarizer,
             scratch=self._settings.scratch,
             text_limit=self._settings.checkpoint_text_limit,
         )

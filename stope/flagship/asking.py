@@ -6,7 +6,6 @@ stands between the tags is data; nothing in it can close them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -14,11 +13,10 @@ from pydantic import BaseModel, ConfigDict, create_model
 from stope.llm.chat import ChatRequest, Message
 from stope.llm.ledger import Ledger
 from stope.llm.schema import answer_schema
-from stope.prompts import load_prompt, prompt_digest
+from stope.prompts import fenced, load_prompt, prompt_digest
 
 PACKAGE = "stope.flagship"
 OPENING = "editor"
-_TAG = re.compile(r"<(?=\s*/?\s*\w)")
 
 
 def request_of(
@@ -46,7 +44,7 @@ def request_of(
     opening, wanted, data = (
         load_prompt(PACKAGE, OPENING),
         load_prompt(PACKAGE, task),
-        as_data(lines),
+        fenced("claims", lines),
     )
     system, user = (
         (opening, f"{data}\n\n{wanted}") if task_last else (f"{opening}\n\n{wanted}", data)
@@ -61,12 +59,6 @@ def request_of(
         answer_schema=answer_schema(answer, complete=ledger.model.complete_answers),
         max_tokens=max_tokens,
     )
-
-
-def as_data(lines: Iterable[str]) -> str:
-    """Lines between ``<claims>`` and ``</claims>``, each on one line and unable to end them."""
-    inside = "\n".join(_TAG.sub("‹", " ".join(line.split())) for line in lines)  # noqa: RUF001  (in place of <)
-    return f"<claims>\n{inside}\n</claims>"
 
 
 def keyed_answer(name: str, prefix: str, count: int, field: object) -> type[BaseModel]:

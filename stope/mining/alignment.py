@@ -97,6 +97,13 @@ class TranscriptIndex:
             for word in self.transcript.words
         )
 
+    def says(self, name: str) -> bool:
+        """Whether every word of a name was said somewhere, in the singular or the plural."""
+        return all(
+            any(form in self._places for form in (word, f"{word}s", word.removesuffix("s")))
+            for word in normalise(name)
+        )
+
     def mentions(self, name: str) -> tuple[Evidence, ...]:
         """Every place where the words of a name stand in a row, in order, none within another.
 

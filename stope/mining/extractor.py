@@ -8,10 +8,10 @@ from stope.errors import AnswerTruncatedError
 from stope.llm.ledger import Ledger
 from stope.llm.tokens import estimate_tokens
 from stope.mining.answer import ExtractionAnswer
-from stope.mining.data import fenced
 from stope.mining.request import mining_request
 from stope.mining.segments import line_of
 from stope.models.sentence import Sentence
+from stope.prompts import fenced
 
 PROMPT = "extract"
 _LEAST_TOKENS = 300

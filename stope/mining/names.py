@@ -153,5 +153,5 @@ def _placed_concepts(
     for segment, answer in answers:
         for raw in answer.concepts[:MAX_LISTED]:
             evidence = index.align(raw.quote, segment.first_word, segment.end_word)
-            if evidence.alignment is not Alignment.UNGROUNDED:
+            if evidence.alignment is not Alignment.UNGROUNDED and index.says(raw.name):
                 yield raw.name.strip(), evidence

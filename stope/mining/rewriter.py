@@ -10,11 +10,11 @@ from stope.errors import AnswerInvalidError, AnswerTruncatedError
 from stope.llm.chat import ChatRequest
 from stope.llm.ledger import Ledger
 from stope.llm.tokens import estimate_tokens
-from stope.mining.data import fenced
 from stope.mining.fidelity import faithful
 from stope.mining.request import mining_request
 from stope.mining.segments import line_of
 from stope.models.sentence import Sentence
+from stope.prompts import fenced
 
 PROMPT = "rewrite"
 GROUP = 8

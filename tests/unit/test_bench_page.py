@@ -55,3 +55,15 @@ def test_a_figure_of_which_nothing_is_promised_is_neither_reached_nor_missed() -
 def test_rows_keep_their_order_however_they_are_asked_for() -> None:
     assert [kind.key for kind in kinds(["cached", "pipeline"])] == ["pipeline", "cached"]
     assert len(kinds(None)) == len({kind.key for kind in KINDS}) == len(KINDS)
+
+
+def test_a_figure_in_doubt_is_never_called_reached() -> None:
+    good = ratio("time", OTHER, OTHER, limit=1.05)
+    assert good.met is True
+    doubted = good.model_copy(update={"doubt": "the sides did not have the same machine"})
+    assert doubted.met is None
+    row = Row(key="pipeline", figures=(doubted,), series=(OTHER,))
+    assert "| ≤ 1.05 | **not valid** |" in render_page([row])
+    text = figure_text(doubted)
+    assert "NOT VALID: the sides did not have the same machine" in text
+    assert "reached" not in text

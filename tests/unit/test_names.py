@@ -184,14 +184,17 @@ def test_what_is_a_name_is_no_jargon() -> None:
 
 
 def test_a_concept_is_described_by_what_was_said_or_left_out() -> None:
-    talk = transcript_of("One more dry year and the hive is lost.", "Wasps sting.")
+    talk = transcript_of(
+        "One more dry year and the hive is lost.", "Wasps sting.", "That is the tipping point."
+    )
     found = named(
         talk,
         concepts=[
             {"name": "Wasp", "quote": "wasps sting"},
             {"name": "tipping point", "quote": "one more dry year and a hive is lost"},
             {"name": "Tipping Point", "quote": "the hive is lost"},
-            {"name": "invented", "quote": "nobody said anything like this"},
+            {"name": "hive", "quote": "nobody said anything like this"},
+            {"name": "point of no return", "quote": "the hive is lost"},
             {"name": "?!", "quote": "wasps sting"},
         ],
     ).concepts

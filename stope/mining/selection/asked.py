@@ -10,11 +10,10 @@ from stope.errors import AnswerInvalidError, AnswerTruncatedError
 from stope.identity import digest_of
 from stope.llm.chat import ChatRequest
 from stope.llm.ledger import Ledger
-from stope.mining.data import fenced
 from stope.mining.request import mining_request
 from stope.mining.segments import line_of
 from stope.models.sentence import Sentence, SentenceKind
-from stope.prompts import prompt_digest
+from stope.prompts import fenced, prompt_digest
 
 PROMPT = "select"
 GROUP = 24
