@@ -90,7 +90,7 @@ def markdown(
         "",
     ]
     lines.append(
-        f"At {updated_at:%Y-%m-%d %H:%M:%S} UTC. This moves with every tenth of a stage; "
+        f"At {updated_at:%Y-%m-%d %H:%M:%S} UTC. This moves with every fifth of a stage; "
         "*Pending Activities* on the stage's own page has every heartbeat."
     )
     return "\n".join(lines)
