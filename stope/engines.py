@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
 from stope.errors import ModelFileError, UsageError
 from stope.identity import digest_file
 from stope.llm.chat import ChatModel
@@ -183,7 +181,15 @@ class Engines:
         label, identity, base_url = str(spec), str(spec), spec.base_url
         secret = settings.asr_api_key
         if spec.provider == "openai":
-            base_url, secret, identity = self._openai_access(label)
+            base_url, secret = settings.openai_base_url, settings.openai_api_key
+            if secret is None and base_url is None:
+                raise UsageError(
+                    f"{label} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another "
+                    "server)."
+                )
+            if base_url is not None:
+                # Another server may have another model under the same name.
+                identity = f"{label}@{base_url.rstrip('/')}"
         opened = OpenAITranscriber(
             label=label,
             model=spec.model,
@@ -210,9 +216,17 @@ class Engines:
         elif spec.provider == "ollama":
             base_url, parallel = f"{settings.ollama_host.rstrip('/')}/v1", OLLAMA_PARALLEL
         elif spec.provider == "openai":
-            base_url, secret, identity = self._openai_access(label)
-            if secret is not None:
-                api_key = secret.get_secret_value()
+            base_url = settings.openai_base_url
+            if settings.openai_api_key is None and base_url is None:
+                raise UsageError(
+                    f"{label} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another "
+                    "server)."
+                )
+            if base_url is not None:
+                # Another server may have another model under the same name.
+                identity = f"{label}@{base_url.rstrip('/')}"
+            if settings.openai_api_key is not None:
+                api_key = settings.openai_api_key.get_secret_value()
         elif settings.llm_api_key is not None:
             api_key = settings.llm_api_key.get_secret_value()
         return OpenAIChatModel(
@@ -226,18 +240,6 @@ class Engines:
             complete_answers=spec.provider != "embedded",
             timeout=settings.llm_timeout,
         )
-
-    def _openai_access(self, label: str) -> tuple[str | None, SecretStr | None, str]:
-        """Base URL, key and identity of a model of ``openai:…``."""
-        base_url, secret = self._settings.openai_base_url, self._settings.openai_api_key
-        if base_url is not None:
-            # Another server may have another model under the same name.
-            return base_url, secret, f"{label}@{base_url.rstrip('/')}"
-        if secret is None:
-            raise UsageError(
-                f"{label} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another server)."
-            )
-        return None, secret, label
 
     def _embedded_model(self, name: str) -> Model:
         model = CATALOGUE.get(name)
