@@ -20,6 +20,7 @@ RUN python -m pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE client.py search_attributes.py worker.py ./
 COPY activities ./activities
 COPY cli ./cli
+COPY jobs ./jobs
 COPY stope ./stope
 COPY workflows ./workflows
 RUN python -m pip install --no-deps --no-build-isolation .

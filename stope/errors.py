@@ -12,6 +12,8 @@
     │   ├── ArtifactError          a stored artifact is absent or damaged
     │   ├── DiarizationError       speakers are required and cannot be told apart
     │   └── StageFailedError       not one unit of a stage could be done
+    ├── PausedError                somebody has to decide before it goes on         (run paused)
+    │   └── BudgetReachedError     the next call could pass the limit of money or tokens
     ├── TransientError             the same attempt may succeed later               (retried)
     │   ├── ProviderUnavailableError   refused, timed out, 408, 409, 5xx
     │   ├── ProviderRateLimitedError   429
@@ -81,6 +83,14 @@ class DiarizationError(PermanentError):
 
 class StageFailedError(PermanentError):
     """Not one unit of a stage could be done."""
+
+
+class PausedError(StopeError):
+    """The run waits, resumably, for a decision of a person."""
+
+
+class BudgetReachedError(PausedError):
+    """The next call could pass the limit of money or tokens that the run was given."""
 
 
 class TransientError(StopeError):

@@ -20,6 +20,7 @@ class JobType(StrEnum):
     TRANSCRIBE = "transcribe"
     MINE = "mine"
     FLAGSHIP = "flagship"
+    UPLOAD = "upload"
     PIPELINE = "pipeline"
 
 
@@ -28,6 +29,7 @@ class JobStatus(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     SUCCEEDED_WITH_GAPS = "succeeded_with_gaps"
     FAILED = "failed"
@@ -36,7 +38,7 @@ class JobStatus(StrEnum):
     @property
     def finished(self) -> bool:
         """Whether nothing more will happen by itself."""
-        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED)
 
     @property
     def has_result(self) -> bool:
@@ -51,6 +53,7 @@ class InputKind(StrEnum):
     TEXT = "text"
     TRANSCRIPT = "transcript"
     CLAIMS = "claims"
+    KNOWLEDGE = "knowledge"
 
 
 class JobInput(Frozen):
@@ -87,6 +90,13 @@ class Selection(StrEnum):
     ASKED = "asked"
 
 
+class AcceptCached(StrEnum):
+    """Which paid answers may serve a request: the same model's, or any other model's as well."""
+
+    EXACT = "exact"
+    ANY_MODEL = "any-model"
+
+
 class DiarizerName(StrEnum):
     """What tells speakers apart: the built-in engine, or the one of the ``speakrs`` extra."""
 
@@ -108,16 +118,24 @@ class JobConfig(Frozen):
     flagship_model: str = ""
     selection: Selection = Selection.AUTO
     segment_tokens: int = Field(default=750, ge=50, le=20_000)
+    accept_cached: AcceptCached = AcceptCached.EXACT
+    upload_to: str = Field(default="", description="URL of the place that an upload fills")
 
     def for_type(self, job_type: JobType) -> JsonObject:
         """The fields that decide a job type's output, so that no other changes its id."""
         fields = {
             JobType.TRANSCRIBE: ("asr_model", "language", "diarize", "diarizer", "speakers"),
-            JobType.MINE: ("miner_model", "segment_tokens", "selection"),
-            JobType.FLAGSHIP: ("flagship_model",),
+            JobType.MINE: ("miner_model", "segment_tokens", "selection", "accept_cached"),
+            JobType.FLAGSHIP: ("flagship_model", "accept_cached"),
+            JobType.UPLOAD: ("upload_to",),
             JobType.PIPELINE: tuple(JobConfig.model_fields),
         }[job_type]
-        return {name: getattr(self, name) for name in fields}
+        values = {name: getattr(self, name) for name in fields}
+        # These came later: jobs from before them keep their ids.
+        for name in ("accept_cached", "upload_to"):
+            if values.get(name) == JobConfig.model_fields[name].default:
+                del values[name]
+        return values
 
 
 def job_id_of(job_type: JobType, source: str, config: JobConfig, recipe: str) -> str:
@@ -151,6 +169,9 @@ class JobRun(Frozen):
     job_id: str
     attempt: int = Field(ge=1)
     workflow_id: str
+    temporal_run_id: str | None = Field(
+        default=None, description="the workflow run that does it; None while it is queued"
+    )
     status: JobStatus
     checkpoint: JsonObject | None = None
     error_code: str | None = None

@@ -17,6 +17,14 @@ class RunOptions(Frozen):
     search_attributes: bool = Field(
         default=False, description="the server has ours: workflows set them"
     )
+    max_usd: float | None = Field(default=None, ge=0, description="pause before spending more")
+    max_tokens: int | None = Field(default=None, ge=0, description="pause before using more")
+    chain: bool = Field(default=False, description="when it has its result, start the next stage")
+    retry_gaps: bool = Field(default=False, description="do what an earlier run left as gaps")
+    redo_from: JobType | None = Field(
+        default=None, description="this stage of a pipeline and those after it are made afresh"
+    )
+    redo_namespace: str = Field(default="", description="of the units of the stages made afresh")
 
 
 class JobRequest(Frozen):
@@ -48,6 +56,8 @@ class StageRequest(Frozen):
     job_id: str
     run_id: str
     max_workers: int | None = None
+    max_usd: float | None = None
+    max_tokens: int | None = None
     pipeline_id: str | None = None
 
 

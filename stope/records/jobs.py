@@ -120,6 +120,7 @@ class JobRecords:
                         job_id=job_id,
                         attempt=(last or 0) + 1,
                         workflow_id=workflow_id,
+                        temporal_run_id=run_id,
                         status=JobStatus.RUNNING.value,
                         created_at=datetime.now(UTC),
                     )
@@ -275,6 +276,7 @@ def _run_of(row: Row[tuple[object, ...]]) -> JobRun:
             "job_id": row.job_id,
             "attempt": row.attempt,
             "workflow_id": row.workflow_id,
+            "temporal_run_id": row.temporal_run_id,
             "status": row.status,
             "checkpoint": checkpoint,
             "error_code": row.error_code,

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration."""
 
 metadata = MetaData(
@@ -67,6 +67,7 @@ job_run = Table(
     Column("job_id", String(64), ForeignKey("job.id"), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("workflow_id", String(128), nullable=False),
+    Column("temporal_run_id", String(64)),
     Column("status", String(24), nullable=False),
     Column("checkpoint_json", JSON),
     Column("checkpoint_attempt", Integer, nullable=False, server_default="0"),
@@ -118,7 +119,11 @@ llm_answer = Table(
     Column("latency", Float, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("job_id", String(64)),
+    Column("run_id", String(64)),
+    Column("stage", String(16)),
+    Column("content_key", String(64)),
     Column("created_at", _when, nullable=False),
+    Index("ix_llm_answer_content_key", "content_key"),
     Index("ix_llm_answer_request_key", "request_key"),
     Index(
         "uq_llm_answer_accepted",
@@ -186,4 +191,47 @@ speaker_name = Table(
     Column("speaker", Text, primary_key=True),
     Column("name", Text, nullable=False),
     comment="Names people gave to the speakers of a transcript, whatever job leads to it.",
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("expires_at", Float, nullable=False),
+    comment="Who is making what just now, so that others wait for it. expires_at is Unix time.",
+)
+
+run_use = Table(
+    "run_use",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Index("ix_run_use_key", "key"),
+    comment="What a run needs: plans, units and artifacts. What no kept run needs may be deleted.",
+)
+
+answer_use = Table(
+    "answer_use",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("answer_id", String(32), primary_key=True),
+    Column("stage", String(16), nullable=False),
+    Column("how", String(8), nullable=False),
+    Column("created_at", _when, nullable=False),
+    Index("ix_answer_use_answer_id", "answer_id"),
+    comment="The answers a run used: paid for by it, reused, or taken over from another model.",
+)
+
+upload_receipt = Table(
+    "upload_receipt",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("item_id", String(160), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("receipt_json", JSON, nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("created_at", _when, nullable=False),
+    comment="What a destination said to each item it was given.",
 )

@@ -1,0 +1,67 @@
+"""Leases, what runs and answers are used for, receipts of uploads."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+_WHEN = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    op.add_column("job_run", sa.Column("temporal_run_id", sa.String(length=64), nullable=True))
+    op.execute(sa.text("UPDATE job_run SET temporal_run_id = run_id"))
+    op.add_column("llm_answer", sa.Column("run_id", sa.String(length=64), nullable=True))
+    op.add_column("llm_answer", sa.Column("stage", sa.String(length=16), nullable=True))
+    op.add_column("llm_answer", sa.Column("content_key", sa.String(length=64), nullable=True))
+    op.create_index("ix_llm_answer_content_key", "llm_answer", ["content_key"])
+    op.create_table(
+        "lease",
+        sa.Column("key", sa.String(length=64), primary_key=True),
+        sa.Column("holder", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        comment="Who is making what just now, so that others wait for it. "
+        "expires_at is Unix time.",
+    )
+    op.create_table(
+        "run_use",
+        sa.Column("run_id", sa.String(length=64), primary_key=True),
+        sa.Column("kind", sa.String(length=8), primary_key=True),
+        sa.Column("key", sa.String(length=64), primary_key=True),
+        comment="What a run needs: plans, units and artifacts. What no kept run needs may be "
+        "deleted.",
+    )
+    op.create_index("ix_run_use_key", "run_use", ["key"])
+    op.create_table(
+        "answer_use",
+        sa.Column("run_id", sa.String(length=64), primary_key=True),
+        sa.Column("answer_id", sa.String(length=32), primary_key=True),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("how", sa.String(length=8), nullable=False),
+        sa.Column("created_at", _WHEN, nullable=False),
+        comment="The answers a run used: paid for by it, reused, or taken over from another "
+        "model.",
+    )
+    op.create_index("ix_answer_use_answer_id", "answer_use", ["answer_id"])
+    op.create_table(
+        "upload_receipt",
+        sa.Column("destination", sa.Text(), primary_key=True),
+        sa.Column("item_id", sa.String(length=160), primary_key=True),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("receipt_json", sa.JSON(), nullable=False),
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("created_at", _WHEN, nullable=False),
+        comment="What a destination said to each item it was given.",
+    )
+
+
+def downgrade() -> None:
+    for table in ("upload_receipt", "answer_use", "run_use", "lease"):
+        op.drop_table(table)
+    op.drop_index("ix_llm_answer_content_key", "llm_answer")
+    for column in ("content_key", "stage", "run_id"):
+        op.drop_column("llm_answer", column)
+    op.drop_column("job_run", "temporal_run_id")
