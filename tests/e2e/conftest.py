@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
+from stope.dev_server import DevServer
 from stope.identity import digest_file
 from stope.models_cache import download_wheel
+from stope.settings import Settings
 from tests.conftest import SMALL_LLM
+from tests.resume.scripted_llm import ScriptedLlm
 
 BECKETT = "useful_moonshine_onnx==20251121"
 BECKETT_SHA256 = "e5a26b3d29e5b0bc"
@@ -115,6 +118,22 @@ def stope(tmp_path: Path, models: Path) -> Iterator[Stope]:
     program = make_stope(tmp_path / "home", models, f"embedded:{SMALL_LLM}")
     yield program
     program("down")
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[ScriptedLlm]:
+    with ScriptedLlm() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def scripted_stope(
+    tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLlm, models: Path
+) -> Iterator[Stope]:
+    """The program in one home for all tests of a file, with a scripted language model."""
+    program = make_stope(tmp_path_factory.mktemp("scripted") / "home", models, llm.spec())
+    yield program
+    DevServer(Settings(home=program.home)).stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import pytest
 
-from stope.dev_server import DevServer
 from stope.models.transcript import Transcript
 from stope.report.document import Document
-from stope.settings import Settings
-from tests.e2e.conftest import Stope, make_stope
+from tests.e2e.conftest import Stope
 from tests.e2e.trouble import (
     RATE,
     bound_by_modes,
@@ -38,18 +35,8 @@ TEXT = "[00:{second:02d}] In {year} the river rose by {second} metres because of
 
 
 @pytest.fixture(scope="module")
-def llm() -> Iterator[ScriptedLlm]:
-    with ScriptedLlm() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def stope(
-    tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLlm, models: Path
-) -> Iterator[Stope]:
-    program = make_stope(tmp_path_factory.mktemp("files") / "home", models, llm.spec())
-    yield program
-    DevServer(Settings(home=program.home)).stop()
+def stope(scripted_stope: Stope) -> Stope:
+    return scripted_stope
 
 
 @pytest.fixture

@@ -38,18 +38,8 @@ ROOM = 64 * 1024
 
 
 @pytest.fixture(scope="module")
-def llm() -> Iterator[ScriptedLlm]:
-    with ScriptedLlm() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def stope(
-    tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLlm, models: Path
-) -> Iterator[Stope]:
-    program = make_stope(tmp_path_factory.mktemp("machine") / "home", models, llm.spec())
-    yield program
-    DevServer(Settings(home=program.home)).stop()
+def stope(scripted_stope: Stope) -> Stope:
+    return scripted_stope
 
 
 @pytest.fixture(autouse=True)
