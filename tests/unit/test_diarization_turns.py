@@ -143,3 +143,15 @@ def test_regions_end_where_somebody_pauses() -> None:
         (round(10 * frame, 3), round(73 * frame, 3)),
         (round(83 * frame, 3), round(113 * frame, 3)),
     ]
+
+
+def test_a_voice_is_the_mean_of_all_that_is_nearest_to_it() -> None:
+    """Stretches too odd for a cluster of their own still count for the voice they are nearest to."""
+    vectors = np.concatenate([prints("a", 30, 1), prints("b", 30, 2)])
+    odd = unit(0.5 * VOICES["a"] + VOICES["c"])[None]
+    stretches = Stretches(np.concatenate([vectors, odd]), np.full(61, 2.0))
+    voices = find_voices(stretches, 2)
+    nearest = (stretches.vectors @ voices.T).argmax(axis=1)
+    for number, voice in enumerate(voices):
+        members = stretches.vectors[nearest == number]
+        assert voice == pytest.approx(unit(members.sum(axis=0)), abs=1e-5)

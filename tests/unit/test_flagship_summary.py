@@ -9,7 +9,7 @@ import pytest
 from stope.embedding.scripted import WordEmbedder
 from stope.flagship import summary
 from stope.flagship.ranking import rank_claims
-from stope.flagship.scores import measure, scored_verdict
+from stope.flagship.scores import measure, scored_verdict, told_in
 from stope.flagship.themes import cluster, true_names
 from stope.llm.scripted import Reply, ScriptedChatModel, cut_off
 from stope.models.knowledge import JudgedClaim
@@ -136,3 +136,10 @@ def test_a_name_is_taken_once() -> None:
     )
     assert names[0] == "Heat and grants"
     assert len({name.casefold() for name in names}) == len(clusters)
+
+
+def test_a_sentence_tells_the_claim_it_has_most_words_of() -> None:
+    claims = {f"c{number}": text for number, text in enumerate(TEXTS)}
+    assert told_in(["A grant of 7500 pounds is paid for every pump."], claims) == {"c3"}
+    assert told_in(["The meeting ended at noon."], claims) == frozenset()
+    assert told_in([], claims) == frozenset()
