@@ -146,7 +146,7 @@ def test_regions_end_where_somebody_pauses() -> None:
 
 
 def test_a_voice_is_the_mean_of_all_that_is_nearest_to_it() -> None:
-    """Stretches too odd for a cluster of their own still count for the voice they are nearest to."""
+    """A stretch too odd for any cluster still counts for the voice that it is nearest to."""
     vectors = np.concatenate([prints("a", 30, 1), prints("b", 30, 2)])
     odd = unit(0.5 * VOICES["a"] + VOICES["c"])[None]
     stretches = Stretches(np.concatenate([vectors, odd]), np.full(61, 2.0))

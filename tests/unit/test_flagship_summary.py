@@ -140,6 +140,6 @@ def test_a_name_is_taken_once() -> None:
 
 def test_a_sentence_tells_the_claim_it_has_most_words_of() -> None:
     claims = {f"c{number}": text for number, text in enumerate(TEXTS)}
-    assert told_in(["A grant of 7500 pounds is paid for every pump."], claims) == {"c3"}
+    assert told_in(["That grant pays for most homes and is too small."], claims) == {"c3"}
     assert told_in(["The meeting ended at noon."], claims) == frozenset()
     assert told_in([], claims) == frozenset()
