@@ -37,6 +37,9 @@ bench: setup  ## what it costs, as ratios (about 40 minutes, idle machine), into
 	$(BIN)/stope models pull
 	$(BIN)/python -m benchmarks.bench --write docs/performance.md
 
+chaos: setup  ## a thousand faults and what they cost (about 30 minutes), into docs/durability.md
+	$(BIN)/python -m benchmarks.chaos --seed 1 --faults 1000 --write docs/durability.md
+
 check: setup  ## format, lint, types, import arrows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,4 +57,4 @@ lock:  ## resolve the dependencies anew into requirements.lock (needs uv)
 clean:  ## remove .venv and caches; keeps .stope and the models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup models demo test eval bench check format lock clean
+.PHONY: help setup models demo test eval bench chaos check format lock clean

@@ -12,16 +12,19 @@ has its result answers from the records, without Temporal.
 
 from __future__ import annotations
 
+from jobs.attempts import JobAttempts
 from jobs.connection import connect_temporal
-from jobs.creation import JobCreation
 from jobs.documents import JobDocuments
-from jobs.session import JobFailedError
+from jobs.money import JobMoney
+from jobs.session import JobFailedError, JobPausedError
+from jobs.upkeep import JobUpkeep
+from jobs.uploads import JobUploads
 from jobs.views import JobViews
 
-__all__ = ["JobClient", "JobFailedError", "connect_temporal"]
+__all__ = ["JobClient", "JobFailedError", "JobPausedError", "connect_temporal"]
 
 
-class JobClient(JobCreation, JobViews, JobDocuments):
+class JobClient(JobAttempts, JobMoney, JobUploads, JobViews, JobDocuments, JobUpkeep):
     """One person's view of the jobs of one home, or of one cluster.
 
     Args:

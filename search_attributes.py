@@ -26,10 +26,11 @@ _RPC_TIMEOUT = timedelta(seconds=5)
 _TYPES: dict[str, IndexedValueType.ValueType] = {
     "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     "Int": IndexedValueType.INDEXED_VALUE_TYPE_INT,
+    "Double": IndexedValueType.INDEXED_VALUE_TYPE_DOUBLE,
 }
 
 _PROBE = " AND ".join(
-    f"{name} = {0 if kind == 'Int' else repr('-')}"
+    f"{name} = {repr('-') if kind == 'Keyword' else 0}"
     for name, kind in names.SEARCH_ATTRIBUTES.items()
 )
 """A query that the server answers only if it has all of them, with types that fit."""

@@ -18,11 +18,14 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.beating import RecordBeats
 from activities.flagship import FlagshipActivities
+from activities.keeping import KeepingActivities
 from activities.mine import MineActivities
 from activities.runs import RunActivities
 from activities.services import Services, open_services
 from activities.transcribe import TranscribeActivities
+from activities.upload import UploadActivities
 from client import connect_temporal
 from search_attributes import register_search_attributes
 from stope import names
@@ -30,12 +33,22 @@ from stope.errors import StopeError, UsageError
 from stope.settings import Settings, load_settings
 from workflows.episode import PipelineWorkflow
 from workflows.flagship import FlagshipWorkflow
+from workflows.keeping import GcWorkflow
 from workflows.mine import MineWorkflow
+from workflows.policies import task_timeout
 from workflows.transcribe import TranscribeWorkflow
+from workflows.upload import UploadWorkflow
 
 log = logging.getLogger(__name__)
 
-WORKFLOWS = (PipelineWorkflow, TranscribeWorkflow, MineWorkflow, FlagshipWorkflow)
+WORKFLOWS = (
+    PipelineWorkflow,
+    TranscribeWorkflow,
+    MineWorkflow,
+    FlagshipWorkflow,
+    UploadWorkflow,
+    GcWorkflow,
+)
 
 DRAIN_TIMEOUT = timedelta(minutes=20)
 """How long units in flight may take after SIGTERM; a second signal ends the wait."""
@@ -66,6 +79,10 @@ def build_workers(client: Client, services: Services, queues: Sequence[str]) -> 
             runs.save_stage,
             runs.close_pipeline,
             runs.fail_run,
+            runs.mark_run,
+            runs.open_next,
+            UploadActivities(services).upload_knowledge,
+            KeepingActivities(services).collect_garbage,
         ],
         names.SPEECH_QUEUE: [TranscribeActivities(services).transcribe_audio],
         names.LLM_QUEUE: [
@@ -83,6 +100,10 @@ def build_workers(client: Client, services: Services, queues: Sequence[str]) -> 
             graceful_shutdown_timeout=DRAIN_TIMEOUT,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            sticky_queue_schedule_to_start_timeout=task_timeout(
+                services.settings.heartbeat_timeout
+            ),
+            interceptors=[RecordBeats()],
         )
         for queue in queues
     ]

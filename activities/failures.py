@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 UNEXPECTED_ATTEMPTS = 3
 """An error we did not foresee may be a passing one; after so many attempts it is not."""
 
+_UNEXPECTED_DELAY = timedelta(seconds=1)
 _DRAIN_DELAY = timedelta(milliseconds=100)
 
 
@@ -37,6 +38,7 @@ def translated() -> Iterator[None]:
             f"Unexpected {type(error).__name__}: {error}",
             type="Unexpected",
             non_retryable=attempt >= UNEXPECTED_ATTEMPTS,
+            next_retry_delay=_UNEXPECTED_DELAY,
         ) from None
 
 

@@ -34,7 +34,7 @@ class FlagshipActivities:
         return await run_stage_activity(self._services, request, _checkpoint, self._stage)
 
     async def _stage(self, run: StageRun[FlagshipCheckpoint]) -> StageOutcome:
-        services = self._services
+        services = self._services.of_run(run.run.run_id)
 
         async def ledger(model: str) -> Ledger:
             return await open_ledger(services, run, model)

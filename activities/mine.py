@@ -31,7 +31,7 @@ class MineActivities:
         return await run_stage_activity(self._services, request, _checkpoint, self._stage)
 
     async def _stage(self, run: StageRun[MineCheckpoint]) -> StageOutcome:
-        services = self._services
+        services = self._services.of_run(run.run.run_id)
 
         async def read_transcript() -> tuple[str, Transcript]:
             return await load_transcript(run.job.input, services.artifacts)

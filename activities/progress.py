@@ -20,7 +20,7 @@ from temporalio.client import WorkflowHandle
 
 from stope import names
 from stope.models.messages import ProgressReport, StageRequest
-from stope.models.progress import StageProgress
+from stope.models.progress import GAPS_NAMED, StageProgress
 
 log = logging.getLogger(__name__)
 
@@ -38,25 +38,32 @@ _RPC_TIMEOUT = timedelta(seconds=5)
 class Milestones:
     """Which progress is worth a signal, so that history is bounded over all attempts.
 
-    In the first attempt: every change of the checkpoint's stage, the plan, every fifth. A later one
-    first goes over what is known, perhaps thousands of times while a provider is away: it is silent
-    until it has committed a unit of its own. Units are committed once, so the fifths of all
-    attempts together are five.
+    In the first attempt: every change of the checkpoint's stage, the plan, every fifth, the first
+    few gaps and then every doubling of them. A later one first goes over what is known, perhaps
+    thousands of times while a provider is away: it is silent until it has committed a unit of its
+    own, and its gaps, which may be the same ones again, are told with the next fifth. Units are
+    committed once, so the fifths of all attempts together are five.
     """
 
     def __init__(self, attempt: int) -> None:
-        self._news = attempt == 1
-        self._last: tuple[str, int] | None = None
+        self._first = attempt == 1
+        self._news = self._first
+        self._last: tuple[str, int, int] | None = None
 
     def reached(self, progress: StageProgress) -> bool:
         """Whether this is worth a signal; asked once for each."""
         share = STEPS * progress.done // progress.total if progress.total else _NO_PLAN
-        milestone = (progress.stage, share)
+        milestone = (progress.stage, share, _level(progress.gaps) if self._first else 0)
         self._news = self._news or progress.done > progress.reused
         if milestone == self._last:
             return False
         self._last = milestone
         return self._news
+
+
+def _level(gaps: int) -> int:
+    """One higher for each gap that is named, then for each doubling."""
+    return gaps if gaps <= GAPS_NAMED else GAPS_NAMED + gaps.bit_length()
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
 from temporalio import activity
 
 from activities.failures import translated
@@ -11,19 +12,14 @@ from activities.services import Services
 from activities.stage_shell import done_from_result
 from stope import names
 from stope.errors import PermanentError
+from stope.following import open_following, open_stage_job
 from stope.models.checkpoint import CheckpointError, CheckpointMeta, PipelineCheckpoint
-from stope.models.job import (
-    InputKind,
-    Job,
-    JobInput,
-    JobRun,
-    JobStatus,
-    JobType,
-    JsonObject,
-    job_id_of,
-)
+from stope.models.job import Job, JobInput, JobRun, JobStatus, JobType, JsonObject
 from stope.models.messages import (
     FailRun,
+    MarkRun,
+    NextOpened,
+    OpenNext,
     OpenRun,
     OpenStage,
     RunOpened,
@@ -32,15 +28,9 @@ from stope.models.messages import (
     StageOpened,
     StageRequest,
 )
-from stope.recipes import recipe_of
-from stope.stage import open_mirror
-
-_STAGES_OF_KIND = {
-    InputKind.RECORDING: (JobType.TRANSCRIBE, JobType.MINE, JobType.FLAGSHIP),
-    InputKind.TEXT: (JobType.MINE, JobType.FLAGSHIP),
-    InputKind.TRANSCRIPT: (JobType.MINE, JobType.FLAGSHIP),
-    InputKind.CLAIMS: (JobType.FLAGSHIP,),
-}
+from stope.models.route import handed_to, stages_of
+from stope.scope import scope_of
+from stope.stage import open_mirror, resumed_checkpoint
 
 
 class RunActivities:
@@ -56,11 +46,35 @@ class RunActivities:
             jobs = self._services.jobs
             job = await jobs.get(request.job_id)
             run = await jobs.begin_run(job.id, request.run_id, request.workflow_id)
-            stages = _STAGES_OF_KIND[job.input.kind] if job.type is JobType.PIPELINE else ()
-            if job.type is JobType.PIPELINE and run.checkpoint is None:
-                mirror = open_mirror(jobs, run, activity.info().attempt)
-                await mirror.write(PipelineCheckpoint())
-            return RunOpened(attempt=run.attempt, stages=stages)
+            stages: tuple[JobType, ...] = ()
+            if job.type is JobType.PIPELINE:
+                stages = stages_of(job.input.kind, job.config)
+                if "completed_stages" not in (run.checkpoint or {}):
+                    mirror = open_mirror(jobs, run, activity.info().attempt)
+                    await mirror.write(PipelineCheckpoint())
+            return RunOpened(
+                attempt=run.attempt,
+                run_id=run.run_id,
+                stages=stages,
+                scope=await self._scope(job, run),
+            )
+
+    async def _scope(self, job: Job, run: JobRun) -> str | None:
+        """What a stage is about to do, as far as the records know."""
+        runs = await self._services.jobs.runs(job.id)
+        handed: JsonObject = {}
+        if job.parent_id is not None:
+            pipeline_run = await self._services.jobs.last_run(job.parent_id)
+            results = _checkpoint_of(pipeline_run).results if pipeline_run else {}
+            for result in results.values():
+                parts = result.get("result")
+                handed |= parts if isinstance(parts, dict) else {}
+        checkpoints = [
+            one.checkpoint
+            for one in reversed(runs)
+            if one.run_id != run.run_id and one.checkpoint is not None
+        ]
+        return scope_of(job.type, checkpoints, handed, afresh=bool(job.namespace))
 
     @activity.defn(name=names.OPEN_STAGE)
     async def open_stage(self, request: OpenStage) -> StageOpened:
@@ -69,42 +83,64 @@ class RunActivities:
             jobs = self._services.jobs
             pipeline = await jobs.get(request.pipeline_id)
             source = await self._input_of(pipeline, request.stage)
-            config = pipeline.config
-            job = await jobs.create(
-                Job(
-                    id=job_id_of(request.stage, source.identity, config, recipe_of(request.stage)),
-                    type=request.stage,
-                    input=source,
-                    config=config,
-                    namespace=pipeline.namespace,
-                    parent_id=pipeline.id,
-                    status=JobStatus.QUEUED,
-                    created_at=datetime.now(UTC),
-                )
+            job = await open_stage_job(
+                jobs,
+                request.stage,
+                source,
+                pipeline.config,
+                namespace=request.namespace or pipeline.namespace,
+                pipeline_id=pipeline.id,
             )
-            if pipeline.namespace and job.namespace != pipeline.namespace:
-                await jobs.set_namespace(job.id, pipeline.namespace)
-                job = await jobs.get(job.id)
             finished = job.status.has_result and job.result is not None
+            if request.retry_gaps and job.status is JobStatus.SUCCEEDED_WITH_GAPS:
+                finished = False
             return StageOpened(job_id=job.id, done=done_from_result(job) if finished else None)
 
+    @activity.defn(name=names.OPEN_NEXT)
+    async def open_next(self, request: OpenNext) -> NextOpened:
+        """The first job after a finished one, on the way of the stages, that has no result yet."""
+        with translated():
+            jobs = self._services.jobs
+            following = await open_following(
+                jobs, await jobs.get(request.job_id), self._services.artifacts.uri
+            )
+            if following is None:
+                return NextOpened()
+            return NextOpened(job_id=following.id, type=following.type)
+
+    @activity.defn(name=names.MARK_RUN)
+    async def mark_run(self, request: MarkRun) -> None:
+        """An open run, and the pipeline it is part of, is paused or goes on."""
+        with translated():
+            jobs = self._services.jobs
+            marked = [request.run_id]
+            if request.pipeline_id is not None:
+                pipeline_run = await jobs.last_run(request.pipeline_id)
+                marked += [pipeline_run.run_id] if pipeline_run else []
+            for run_id in marked:
+                await jobs.mark_run(
+                    run_id, request.status, code=request.code, message=request.message
+                )
+
     async def _input_of(self, pipeline: Job, stage: JobType) -> JobInput:
-        stages = _STAGES_OF_KIND[pipeline.input.kind]
+        stages = stages_of(pipeline.input.kind, pipeline.config)
         place = stages.index(stage)
         if place == 0:
             return pipeline.input
         before = await self._result_of(pipeline, stages[place - 1])
-        kind, field = {
-            JobType.MINE: (InputKind.TRANSCRIPT, "transcript_digest"),
-            JobType.FLAGSHIP: (InputKind.CLAIMS, "claims_digest"),
-        }[stage]
-        digest = str(before[field])
-        return JobInput(kind=kind, digest=digest, path=self._services.artifacts.uri(digest))
+        source = handed_to(stage, before, self._services.artifacts.uri)
+        if source is None:
+            raise PermanentError(
+                f"The stage {stages[place - 1].value} of {pipeline.id} gives nothing that "
+                f"{stage.value} could take; `stope redo {pipeline.id} --from "
+                f"{stages[place - 1].value}` makes it again."
+            )
+        return source
 
     async def _result_of(self, pipeline: Job, stage: JobType) -> JsonObject:
         """The result of a stage, from the pipeline's newest checkpoint that has it."""
         run = await self._services.jobs.last_run(pipeline.id)
-        checkpoint = PipelineCheckpoint.model_validate(run.checkpoint if run else {})
+        checkpoint = _checkpoint_of(run) if run else PipelineCheckpoint()
         found = checkpoint.results.get(stage.value, {}).get("result")
         if not isinstance(found, dict):
             raise PermanentError(
@@ -120,7 +156,7 @@ class RunActivities:
             jobs = self._services.jobs
             run = await jobs.get_run(request.run_id)
             stage_job = await jobs.get(request.stage_job_id)
-            checkpoint = PipelineCheckpoint.model_validate(run.checkpoint or {})
+            checkpoint = _checkpoint_of(run)
             if request.stage.value not in checkpoint.completed_stages:
                 checkpoint.completed_stages = [*checkpoint.completed_stages, request.stage.value]
             checkpoint.results = checkpoint.results | {request.stage.value: stage_job.result or {}}
@@ -135,7 +171,7 @@ class RunActivities:
             job, run = await jobs.get(request.job_id), await jobs.get_run(request.run_id)
             if run.status.has_result and job.result is not None:
                 return done_from_result(job)
-            checkpoint = PipelineCheckpoint.model_validate(run.checkpoint or {})
+            checkpoint = _checkpoint_of(run)
             stages = [checkpoint.results[name] for name in checkpoint.completed_stages]
             merged: JsonObject = {}
             gaps: list[object] = []
@@ -165,9 +201,19 @@ class RunActivities:
         totals: dict[str, float] = {}
         for stage_run in await self._services.jobs.runs_under(pipeline.id, run.created_at):
             for name, value in (stage_run.metrics or {}).items():
-                if isinstance(value, int | float):
-                    totals[name] = round(totals.get(name, 0) + value, 3)
+                if not isinstance(value, int | float):
+                    continue
+                if name == "llm_concurrency_lowest":
+                    totals[name] = min(totals.get(name, value), value)
+                else:
+                    # Money has more digits than seconds have.
+                    totals[name] = round(totals.get(name, 0) + value, 9)
         return dict(totals)
+
+    async def _metrics_so_far(self, run: JobRun) -> JsonObject | None:
+        """Of a pipeline: what its stages noted. Of a stage: None, it has noted its own."""
+        job = await self._services.jobs.get(run.job_id)
+        return await self._metrics(job, run) if job.type is JobType.PIPELINE else None
 
     @activity.defn(name=names.FAIL_RUN)
     async def fail_run(self, request: FailRun) -> None:
@@ -183,9 +229,10 @@ class RunActivities:
                 request.status,
                 error_code=request.code,
                 error_message=request.message,
+                metrics=await self._metrics_so_far(run),
             )
             body = dict(run.checkpoint or {})
-            meta = CheckpointMeta.model_validate(body.get("stope") or {})
+            meta = _meta_of(body)
             meta.error = CheckpointError(
                 type=request.code,
                 message=request.message,
@@ -205,3 +252,15 @@ class RunActivities:
         await self._services.jobs.write_checkpoint(
             run_id, meta.attempt, meta.version, checkpoint.model_dump(mode="json")
         )
+
+
+def _checkpoint_of(run: JobRun) -> PipelineCheckpoint:
+    """A pipeline's checkpoint; an empty one where there is none, or somebody's own."""
+    return resumed_checkpoint(run.checkpoint, PipelineCheckpoint())
+
+
+def _meta_of(body: JsonObject) -> CheckpointMeta:
+    try:
+        return CheckpointMeta.model_validate(body.get("stope") or {})
+    except ValidationError:
+        return CheckpointMeta()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from stope.artifacts import ArtifactStore
 from stope.engines import Engines
+from stope.leases import LeaseStore
+from stope.money.guard import Accounts
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
 from stope.records.knowledge import KnowledgeRecords
+from stope.records.leases import SqlLeaseStore
 from stope.records.ledger import SqlLedgerStore
 from stope.records.units import SqlUnitStore
+from stope.records.uses import ARTIFACT, RunUses, Use
 from stope.settings import Settings
 
 
@@ -26,6 +30,17 @@ class Services:
     knowledge: KnowledgeRecords
     artifacts: ArtifactStore
     engines: Engines
+    leases: LeaseStore
+    accounts: Accounts = field(default_factory=Accounts)
+
+    def of_run(self, run_id: str) -> Services:
+        """The same, on behalf of a run: what it needs is noted, so that it is kept."""
+        uses = RunUses(self.database)
+
+        async def use(digest: str, name: str) -> None:
+            await uses.note(run_id, ARTIFACT, [Use(digest, name)])
+
+        return replace(self, units=self.units.of_run(run_id), artifacts=self.artifacts.telling(use))
 
     async def close(self) -> None:
         """Let go of connections and models."""
@@ -44,6 +59,7 @@ async def open_services(settings: Settings) -> Services:
         units=SqlUnitStore(database),
         ledger=SqlLedgerStore(database),
         knowledge=KnowledgeRecords(database),
+        leases=SqlLeaseStore(database),
         artifacts=ArtifactStore(settings.artifact_store_url),
         engines=Engines(settings),
     )

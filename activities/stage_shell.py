@@ -11,14 +11,21 @@ from typing import TypeVar
 
 from temporalio import activity
 
+from activities.backoff import backing_off
 from activities.failures import translated
 from activities.progress import reporting
 from activities.services import Services
+from activities.spending import open_spending, spending_metrics
+from stope.errors import StopeError
+from stope.leases import Leases
 from stope.llm.ledger import Ledger
+from stope.llm.sharing import Sharing
 from stope.models.checkpoint import Checkpoint
-from stope.models.job import Job, JobRun
+from stope.models.gap import Gap
+from stope.models.job import AcceptCached, Job, JobRun
 from stope.models.messages import StageDone, StageRequest
-from stope.models.progress import StageProgress
+from stope.models.progress import StageProgress, gap_notes
+from stope.records.rates import EarlierRates
 from stope.stage import StageOutcome, StageRun, open_mirror, resumed_checkpoint
 
 log = logging.getLogger(__name__)
@@ -46,23 +53,30 @@ async def run_stage_activity(
             reporting(request) as report,
             _beating(report) as beat,
             _draining() as draining,
+            _leases(services, run) as leases,
         ):
-            outcome = await stage(
-                _stage_run(
-                    services,
-                    request,
-                    job,
-                    run,
-                    resumed_checkpoint(run.checkpoint, make_checkpoint(job)),
-                    beat,
-                    draining,
-                )
+            stage_run = _stage_run(
+                services,
+                request,
+                job,
+                run,
+                resumed_checkpoint(run.checkpoint, make_checkpoint(job)),
+                beat,
+                draining,
+                await _usual_rates(services, job),
+                leases,
             )
+            try:
+                with backing_off(stage_run):
+                    outcome = await stage(stage_run)
+            except BaseException:
+                await _note_metrics(services, stage_run)
+                raise
             await services.jobs.finish_run(
                 run.run_id,
                 outcome.status,
                 result=outcome.final_result(),
-                metrics=outcome.metrics,
+                metrics=outcome.metrics | await spending_metrics(services, run.run_id),
             )
         return StageDone(
             status=outcome.status,
@@ -71,7 +85,37 @@ async def run_stage_activity(
             gaps=len(outcome.gaps),
             units=_count(outcome, "units_done") + _count(outcome, "units_reused"),
             reused=_count(outcome, "units_reused"),
+            named=gap_notes(outcome.gaps),
+            attempt=activity.info().attempt,
+            spent=stage_run.spent,
         )
+
+
+async def _note_metrics(services: Services, run: StageRun[CheckpointT]) -> None:
+    """Note what an attempt did that gives no result: the next one, or the failed run, shows it."""
+    done = run.progress
+    try:
+        await services.jobs.note_metrics(
+            run.run.run_id,
+            {
+                "units_done": max(0, done.done - done.reused),
+                "units_reused": done.reused,
+                "engine_seconds": round(done.elapsed, 3),
+                "wall_seconds": round(run.wall_seconds, 3),
+                **await spending_metrics(services, run.run.run_id),
+            },
+        )
+    except StopeError as error:
+        log.warning("what the attempt did was not noted: %s", error)
+
+
+async def _usual_rates(services: Services, job: Job) -> dict[str, float]:
+    """How fast earlier runs were. It is for show: where it cannot be read, work goes on."""
+    try:
+        return await EarlierRates(services.database).usual(job)
+    except StopeError as error:
+        log.warning("the rates of earlier runs cannot be read: %s", error)
+        return {}
 
 
 def _count(outcome: StageOutcome, metric: str) -> int:
@@ -89,19 +133,37 @@ def done_from_result(job: Job) -> StageDone:
             "output_id": result["output_id"],
             "result": result["result"],
             "gaps": len(gaps) if isinstance(gaps, list) else 0,
+            "named": gap_notes(map(Gap.model_validate, gaps)) if isinstance(gaps, list) else (),
         }
     )
 
 
 async def open_ledger(services: Services, run: StageRun[CheckpointT], model: str) -> Ledger:
     """The ledger for a stage's calls to one model."""
-    return Ledger(
-        services.ledger,
+    spending = await open_spending(services, run, model)
+    ledger = Ledger(
+        services.ledger.on_account(spending.booking),
         await services.engines.chat(model),
         namespace=run.job.namespace,
         job_id=run.job.id,
         since=run.run.created_at,
+        guard=spending.guard,
+        sharing=Sharing(
+            leases=run.leases,
+            governor=services.engines.governor(model, run.max_workers),
+            note=run.note,
+            draining=run.draining,
+        ),
+        any_model=run.job.config.accept_cached is AcceptCached.ANY_MODEL,
     )
+    run.count(ledger.spend)
+    return ledger
+
+
+def _leases(services: Services, run: JobRun) -> Leases:
+    """What this attempt holds. The server's clock orders attempts: workers' clocks may differ."""
+    began = activity.info().current_attempt_scheduled_time
+    return Leases(services.leases, run.run_id, began)
 
 
 def _stage_run(
@@ -112,6 +174,8 @@ def _stage_run(
     checkpoint: CheckpointT,
     beat: Callable[[StageProgress], None],
     draining: asyncio.Event,
+    usual: dict[str, float],
+    leases: Leases,
 ) -> StageRun[CheckpointT]:
     return StageRun(
         job=job,
@@ -122,6 +186,9 @@ def _stage_run(
         beat=beat,
         draining=draining,
         max_workers=request.max_workers or services.settings.max_workers,
+        usual=usual,
+        request=request,
+        leases=leases,
     )
 
 

@@ -33,7 +33,7 @@ class TranscribeActivities:
         # Imported here: a worker without the speech queue never loads these libraries.
         from stope.speech.stage import transcribe
 
-        services = self._services
+        services = self._services.of_run(run.run.run_id)
 
         async def load_diarizer() -> Diarizer[Any]:
             return await services.engines.diarizer(run.job.config.diarizer)

@@ -21,6 +21,7 @@ from stope.settings import Settings, load_settings
 FAILED = 1
 USAGE = 2
 WITH_GAPS = 3
+PAUSED = 4
 INTERRUPTED = 130
 
 out = Console(highlight=False, soft_wrap=True)

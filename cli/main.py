@@ -7,7 +7,29 @@ from typing import Annotated
 
 import typer
 
-from cli import cancel, checkpoint, doctor, export, jobs, models, result, run, speakers, submit, up
+from cli import (
+    cancel,
+    checkpoint,
+    doctor,
+    export,
+    fork,
+    gc,
+    jobs,
+    models,
+    pause,
+    redo,
+    result,
+    resume,
+    retry,
+    run,
+    speakers,
+    submit,
+    up,
+    verify,
+)
+from cli import cost as cost_command
+from cli import plan as plan_command
+from cli import upload as upload_command
 from cli import worker as worker_command
 from cli.console import err, exit_code
 from stope import __version__
@@ -45,7 +67,13 @@ def _main(
 
 for command in (run, up, worker_command, submit, jobs, checkpoint, result, speakers):
     command.register(app)
-for command in (export, cancel, doctor):
+for command in (resume, retry, redo, fork, pause, cancel):
+    command.register(app)
+for command in (export, upload_command, doctor):
+    command.register(app)
+for command in (plan_command, cost_command):
+    command.register(app)
+for command in (verify, gc):
     command.register(app)
 app.add_typer(models.app, name="models")
 

@@ -13,7 +13,7 @@ from cli.console import err, out, print_json, settings_with_logging, status
 from cli.options import AsJson
 from stope.errors import ModelFileError, UsageError
 from stope.llm.spec import parse_model
-from stope.models.job import Diarize, DiarizerName, InputKind, Job
+from stope.models.job import Diarize, DiarizerName, InputKind, Job, JobType
 from stope.models_cache import (
     CATALOGUE,
     EMBEDDING_MODEL,
@@ -93,6 +93,8 @@ def fetch_missing(settings: Settings, jobs: Iterable[Job]) -> None:
 
 
 def _weights_of(job: Job) -> list[str]:
+    if job.type is JobType.UPLOAD:
+        return []
     specs = [parse_model(name) for name in (job.config.miner_model, job.config.flagship_model)]
     names = [EMBEDDING_MODEL, *(spec.model for spec in specs if spec.provider == "embedded")]
     if job.input.kind is InputKind.RECORDING:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stope.models.job import Diarize, Selection
+from stope.models.job import AcceptCached, Diarize, Selection
 from stope.settings import Settings
 from stope.speech.device import Device, choose_device
 
@@ -77,6 +77,43 @@ MaxWorkers = Annotated[
     int | None,
     typer.Option("--max-workers", min=1, help="LLM calls at once.", show_default=False),
 ]
+MaxUsd = Annotated[
+    float | None,
+    typer.Option(
+        "--max-usd",
+        min=0,
+        metavar="USD",
+        help="Pause before more money than this is spent on language models.",
+        show_default=False,
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens",
+        min=0,
+        help="Pause before more tokens than this are used.",
+        show_default=False,
+    ),
+]
+AcceptCachedOption = Annotated[
+    AcceptCached | None,
+    typer.Option(
+        "--accept-cached",
+        help="Which paid answers may serve again: the same model's (exact), or any model's.",
+        show_default=False,
+    ),
+]
+UploadTo = Annotated[
+    str | None,
+    typer.Option(
+        "--upload-to",
+        metavar="PLACE",
+        help="Publish the result there: a folder, as a path or as file:///folder.",
+        show_default=False,
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Start it for a running worker, and leave.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per job, on stdout.")]
 
 JobArgument = Annotated[

@@ -20,10 +20,12 @@ from stope.models.view import JobView, StageView
 _PLAIN_SECONDS = 15.0
 _NAME, _BAR = 10, 16
 _WIDEST = 100
+_ALL = "in all"
 _MAIN = {
     JobType.TRANSCRIBE: "transcribing",
     JobType.MINE: "mining",
     JobType.FLAGSHIP: "evaluating",
+    JobType.UPLOAD: "uploading",
     JobType.PIPELINE: "running",
 }
 
@@ -70,7 +72,7 @@ class Bars:
             console=self._console,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, str] = {}
+        self._said: dict[str, str | None] = {}
         self._began: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -87,6 +89,10 @@ class Bars:
 
     def show(self, view: JobView) -> None:
         """See ``ProgressView``."""
+        if self._said.get("") != view.waiting:
+            self._said[""] = view.waiting
+            if view.waiting is not None:
+                self._progress.console.print(view.waiting, markup=False, soft_wrap=False)
         for stage in view.stages:
             name = stage.stage.value
             if name not in self._tasks:
@@ -106,9 +112,22 @@ class Bars:
             if stage.state == "not_started":
                 # It lies behind us and was never begun: it had its result already.
                 self._finish(stage.stage.value)
+        self._draw_together(view)
         if view.status.has_result:
             for name in self._tasks:
                 self._finish(name)
+
+    def _draw_together(self, view: JobView) -> None:
+        """A line below for the whole, where it has stages to add up."""
+        text = together(view)
+        if text is None and _ALL not in self._tasks:
+            return
+        if _ALL not in self._tasks:
+            self._tasks[_ALL] = self._progress.add_task("", total=1, stage=_ALL, text="")
+            self._began[_ALL] = time.monotonic()
+        done = sum(_share(stage) for stage in view.stages)
+        if view.stages:
+            self._update(_ALL, done, len(view.stages), text or "time left unknown")
 
     def _draw(self, stage: StageView) -> None:
         name = stage.stage.value
@@ -116,8 +135,8 @@ class Bars:
             self._finish(name)
             return
         done, total = _amounts(stage)
-        if stage.waiting is not None:
-            text = f"waiting, attempt {stage.attempt}"
+        if stage.waiting is not None and not stage.paused:
+            text = f"waiting, attempt {stage.attempt}" if stage.attempt else "waiting"
         else:
             # The bar has the stage's name already; what it does else is worth saying.
             text = describe(stage).removeprefix(f"{_MAIN.get(stage.stage)}, ")
@@ -142,7 +161,7 @@ class Lines:
     """A line when a stage changes, and every few seconds while it goes on."""
 
     def __init__(self) -> None:
-        self._last: dict[str, str] = {}
+        self._last: dict[str, str | None] = {}
         self._said_at: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -158,10 +177,17 @@ class Lines:
 
     def show(self, view: JobView) -> None:
         """See ``ProgressView``."""
+        if self._last.get("") != view.waiting:
+            self._last[""] = view.waiting
+            if view.waiting is not None:
+                status(view.waiting)
+        whole = together(view)
         for stage in view.stages:
             name, text = stage.stage.value, describe(stage)
+            if whole is not None and stage.state == "running":
+                text = f"{text}; in all {whole}"
             kind = stage.progress.stage if stage.progress else stage.state
-            state = f"{kind}{stage.waiting}"
+            state = f"{kind}{stage.waiting}{stage.paused}"
             due = time.monotonic() - self._said_at.get(name, 0.0) >= _PLAIN_SECONDS
             if stage.state != "not_started" and (
                 self._last.get(name) != state or (due and stage.state == "running")
@@ -172,13 +198,27 @@ class Lines:
 
 def describe(stage: StageView) -> str:
     """A stage in a few words."""
+    if stage.paused:
+        return "paused"
     if stage.waiting is not None:
-        return f"waiting (attempt {stage.attempt}): {stage.waiting}"
+        attempt = f" (attempt {stage.attempt})" if stage.attempt else ""
+        reason = stage.waiting.removeprefix("waiting for ")
+        if reason != stage.waiting:
+            return f"waiting{attempt} for {reason}"
+        return f"waiting{attempt}: {reason}"
     if stage.state == "completed":
         return "done"
     if stage.progress is None:
         return stage.state.replace("_", " ")
     return ", ".join(_parts(stage.stage, stage.progress))
+
+
+def together(view: JobView) -> str | None:
+    """The time left of all stages; None where one stage says it, or nothing is known."""
+    left = view.time_left
+    if left is None or len(view.stages) == 1:
+        return None
+    return f"{'at least ' if left.at_least else ''}{clock(left.seconds)} left"
 
 
 def _parts(stage: JobType, progress: StageProgress) -> Iterator[str]:
@@ -189,14 +229,23 @@ def _parts(stage: JobType, progress: StageProgress) -> Iterator[str]:
         if rate:
             yield rate
         if progress.done + progress.gaps < progress.total:
-            left = progress.seconds_left
-            yield "time left unknown" if left is None else f"{clock(left)} left"
+            yield _left(progress)
     if progress.reused:
         yield f"{progress.reused} reused"
     if progress.gaps:
         yield f"{progress.gaps} gap{'s' if progress.gaps > 1 else ''}"
+    if progress.spent is not None and progress.spent.tokens:
+        yield progress.spent.words
     if progress.note:
         yield progress.note
+
+
+def _left(progress: StageProgress) -> str:
+    left = progress.seconds_left
+    if left is None:
+        return "time unknown until the first unit"
+    about = "about " if progress.rate is None else ""
+    return f"{about}{clock(left)} left"
 
 
 def _rate(stage: JobType, progress: StageProgress) -> str | None:
@@ -208,6 +257,14 @@ def _rate(stage: JobType, progress: StageProgress) -> str | None:
         return f"{progress.audio / progress.elapsed:.1f}x real time"
     each_minute = 60 * fresh / progress.elapsed
     return f"{each_minute:.0f}/min" if each_minute >= 10 else f"{each_minute:.1f}/min"
+
+
+def _share(stage: StageView) -> float:
+    """How much of a stage is done, 0 to 1."""
+    if stage.state == "completed":
+        return 1
+    done, total = _amounts(stage)
+    return done / total
 
 
 def _amounts(stage: StageView) -> tuple[float, float]:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.console import (
-    FAILED,
-    INTERRUPTED,
-    WITH_GAPS,
-    command_line,
-    job_json,
-    print_json,
-    settings_with_logging,
-    start,
-    status,
-)
-from cli.models import fetch_missing
+from cli.console import INTERRUPTED, command_line, settings_with_logging, start, status
 from cli.options import (
+    AcceptCachedOption,
     AsJson,
     Asr,
     DeviceOption,
@@ -28,18 +19,18 @@ from cli.options import (
     FlagshipLlm,
     Language,
     Llm,
+    MaxTokens,
+    MaxUsd,
     MaxWorkers,
     Paths,
     SelectionOption,
     Speakers,
+    UploadTo,
     with_device,
 )
-from cli.progress import progress_view
-from cli.session import working_session
-from cli.summary import print_summary
-from client import JobClient, JobFailedError
-from stope.dev_server import DevServer
-from stope.models.job import Job, JobStatus
+from cli.work import begin_only, finish, say_where, work, worst
+from client import JobClient
+from stope.models.job import Job
 from stope.settings import Settings
 
 
@@ -58,6 +49,10 @@ def run(
     speakers: Speakers = None,
     selection: SelectionOption = None,
     max_workers: MaxWorkers = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    accept_cached: AcceptCachedOption = None,
+    upload_to: UploadTo = None,
     device: DeviceOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Do everything anew; read nothing that was kept.")
@@ -72,7 +67,9 @@ def run(
     A text transcript (.txt, .md, .srt, .vtt, .json) starts at mining. Ctrl-C or a crash loses
     nothing: the same command goes on where it stood. A finished job answers at once.
 
-    Exit codes: 0 complete, 1 failed, 2 usage, 3 complete with gaps, 130 interrupted.
+    At --max-usd or --max-tokens the run pauses; `stope resume JOB --max-usd MORE` lets it go on.
+
+    Exit codes: 0 complete, 1 failed, 2 usage, 3 complete with gaps, 4 paused, 130 interrupted.
     """
     settings = with_device(settings_with_logging(), device)
     config: dict[str, object] = {
@@ -83,8 +80,20 @@ def run(
         "selection": selection,
         "miner_model": llm,
         "flagship_model": flagship_llm or llm,
+        "accept_cached": accept_cached,
+        "upload_to": upload_to,
     }
-    code = start(_run(settings, paths, config, max_workers, force, as_json, no_wait))
+
+    async def begin(client: JobClient, job: Job) -> Job:
+        return await client.start_job(
+            job.id,
+            resume_from_checkpoint=not force,
+            max_workers=max_workers,
+            max_usd=max_usd,
+            max_tokens=max_tokens,
+        )
+
+    code = start(_run(settings, paths, config, begin, force, as_json, no_wait))
     if code:
         raise typer.Exit(code)
 
@@ -93,7 +102,7 @@ async def _run(
     settings: Settings,
     paths: list[Path],
     config: dict[str, object],
-    max_workers: int | None,
+    begin: Callable[[JobClient, Job], Awaitable[Job]],
     force: bool,
     as_json: bool,
     no_wait: bool,
@@ -102,122 +111,18 @@ async def _run(
         jobs = [
             await client.job(await client.create_job("pipeline", path, config)) for path in paths
         ]
+
         open_jobs = [job for job in jobs if force or not job.status.has_result]
         if no_wait:
-            return await _submit(client, settings, jobs, force, max_workers, as_json)
-        interrupted = False
-        if open_jobs:
-            interrupted = await _work(client, settings, open_jobs, force, max_workers)
-        if interrupted:
+            return await begin_only(client, settings, jobs, partial(begin, client), as_json)
+        if open_jobs and await work(client, settings, open_jobs, partial(begin, client)):
             left = [path for path, job in zip(paths, jobs, strict=True) if job in open_jobs]
             status(
                 "interrupted; nothing finished is lost. Go on with: "
                 + command_line("run", *map(str, left))
             )
             return INTERRUPTED
-        codes = [await _finish(client, job.id, as_json) for job in jobs]
-        if not as_json and settings.temporal_address is None:
-            _say_where(settings, jobs)
-        return FAILED if FAILED in codes else max(codes, default=0)
-
-
-async def _submit(
-    client: JobClient,
-    settings: Settings,
-    jobs: list[Job],
-    force: bool,
-    max_workers: int | None,
-    as_json: bool,
-) -> int:
-    if settings.temporal_address is None:
-        await asyncio.to_thread(DevServer(settings).ensure)
-    for job in jobs:
-        started = await client.start_job(
-            job.id, resume_from_checkpoint=not force, max_workers=max_workers
-        )
-        if as_json:
-            print_json(job_json(started))
-        else:
-            typer.echo(started.id)
-    status(
-        f"started; a worker takes them on: {command_line('up')} is one, and "
-        f"{command_line('watch', jobs[0].id)} shows them"
-    )
-    return 0
-
-
-async def _work(
-    client: JobClient,
-    settings: Settings,
-    jobs: list[Job],
-    force: bool,
-    max_workers: int | None,
-) -> bool:
-    """Start the jobs and wait for them. Returns whether somebody interrupted."""
-    # Imported here: a cached answer does not need the worker's libraries.
-    from worker import stop_on_signals
-
-    if settings.temporal_address is None:
-        await asyncio.to_thread(fetch_missing, settings, jobs)
-    stop = asyncio.Event()
-    stop_on_signals(stop)
-    async with working_session(settings, stop) as server:
-        if server is not None:
-            status(f"Temporal at {server.address}, Web UI {server.ui_url}")
-        for job in jobs:
-            await client.start_job(
-                job.id, resume_from_checkpoint=not force, max_workers=max_workers
-            )
-        for job in jobs:
-            if stop.is_set():
-                break
-            if len(jobs) > 1:
-                status(f"{job.input.path} ({job.id})")
-            await _watch(client, job.id, stop)
-    return stop.is_set()
-
-
-async def _watch(client: JobClient, job_id: str, stop: asyncio.Event) -> None:
-    async def show() -> None:
-        with progress_view() as progress:
-            async for view in client.watch(job_id):
-                progress.show(view)
-
-    showing = asyncio.create_task(show())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (showing, stopping):
-        task.cancel()
-    for outcome in await asyncio.gather(showing, stopping, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome
-
-
-async def _finish(client: JobClient, job_id: str, as_json: bool) -> int:
-    """Print a finished job's result; returns its exit code."""
-    job = await client.job(job_id)
-    try:
-        await client.result(job_id)
-    except JobFailedError as error:
-        if as_json:
-            print_json(job_json(job, error=str(error)))
-        status(f"stope: {error}")
-        status(f"the progress is kept; go on with: {command_line('run', job.input.path)}")
-        return FAILED
-    document = await client.document(job_id)
-    paths = await client.export(job_id, client.settings.exports / job_id)
-    if as_json:
-        print_json(job_json(job, exports=[str(path) for path in paths]))
-    else:
-        print_summary(document, paths)
-    return WITH_GAPS if job.status is JobStatus.SUCCEEDED_WITH_GAPS else 0
-
-
-def _say_where(settings: Settings, jobs: list[Job]) -> None:
-    server = DevServer(settings).running()
-    if server is None:
-        status(f"the Web UI is off; {command_line('up')} starts it")
-        return
-    for job in jobs:
-        status(f"  {server.ui_url}/namespaces/default/workflows/{job.id}")
-    status(f"the server stays for the next run; {command_line('down')} ends it")
+        codes = [await finish(client, job.id, as_json) for job in jobs]
+        if not as_json:
+            say_where(settings, jobs)
+        return worst(codes)

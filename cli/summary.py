@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -11,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import clock, out
+from cli.standing import gap_line
 from stope.models.claim import Claim
-from stope.models.gap import Gap
 from stope.models.knowledge import JudgedClaim, Knowledge
 from stope.models.verdict import Tier
+from stope.money.prices import dollars
 from stope.report.document import Document, place_of
 from stope.report.lines import one_line
 
@@ -49,8 +51,10 @@ def print_summary(document: Document, paths: list[Path], console: Console | None
         if document.themes:
             page.say("themes: " + ", ".join(theme.name for theme in document.themes))
     for gap in document.all_gaps:
-        page.say(_gap(gap), "yellow")
+        page.say(gap_line(gap), "yellow")
     page.say("")
+    if cost := _cost(document):
+        page.say(cost)
     page.say(_ending(document))
     beside = [path for path in paths[1:] if path.parent == paths[0].parent]
     for path in paths:
@@ -153,13 +157,19 @@ def _name(document: Document, speaker: str) -> str:
     return one_line(document.speaker_names.get(speaker, speaker))
 
 
-def _gap(gap: Gap) -> str:
-    where = ""
-    if gap.start is not None:
-        where = f" at {clock(gap.start)}"
-        if gap.end is not None and int(gap.end) > int(gap.start):
-            where = f" from {clock(gap.start)} to {clock(gap.end)}"
-    return f"gap: {gap.stage} {gap.unit_id}{where}: {gap.reason}"
+def _cost(document: Document) -> str:
+    """What its language models were paid; "" where none was asked."""
+    stages = document.facts.stages if document.facts else ()
+    calls = sum(stage.llm_calls or 0 for stage in stages)
+    reused = sum(stage.llm_answers_reused or 0 for stage in stages)
+    unpriced = sum(stage.llm_calls_unpriced or 0 for stage in stages)
+    amounts = [Decimal(repr(stage.cost_usd)) for stage in stages if stage.cost_usd is not None]
+    if not (calls or reused) or not amounts:
+        return ""
+    told = [f"cost {dollars(sum(amounts, Decimal(0)))} for {calls:,} LLM calls"]
+    told += [f"{unpriced:,} of unknown price"] if unpriced else []
+    told += [f"{reused:,} answers reused"] if reused else []
+    return ", ".join(told)
 
 
 def _ending(document: Document) -> str:

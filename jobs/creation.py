@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from jobs.control import JobControl
+from jobs.request import read_config
 from stope.engines import check_model_names
-from stope.errors import InputError, UsageError
-from stope.job_input import input_from_path
+from stope.errors import ArtifactError, InputError, UsageError
+from stope.job_input import input_from_path, stored_digest
 from stope.models.job import (
     InputKind,
     Job,
@@ -20,7 +23,18 @@ from stope.models.job import (
     JobType,
     job_id_of,
 )
+from stope.models.knowledge import Knowledge, MinedClaims
+from stope.models.route import HANDED_ON, handed_to
+from stope.models.transcript import Transcript
 from stope.recipes import recipe_of
+from stope.upload.places import place_url
+
+_DOCUMENTS: dict[JobType, type[BaseModel]] = {
+    JobType.MINE: Transcript,
+    JobType.FLAGSHIP: MinedClaims,
+    JobType.UPLOAD: Knowledge,
+}
+"""By stage: what the document is that it takes from a store."""
 
 
 class JobCreation(JobControl):
@@ -37,25 +51,44 @@ class JobCreation(JobControl):
         """The id of the job for a request; the same request always gives the same id.
 
         Args:
-            job_type: ``transcribe``, ``mine``, ``flagship`` or ``pipeline``.
-            input_id: a file, or the id of a finished job whose result is the input.
-            config: what decides the output; what is left out has the settings' defaults.
-            auto_process: start it at once, without waiting.
+            job_type: ``transcribe``, ``mine``, ``flagship``, ``upload`` or ``pipeline``.
+            input_id: a file, the id of a finished job whose result is the input, or a stored
+                document: its digest or its artifact's URI. Any name will do where the config has
+                the file as ``file_path``.
+            config: what decides the output; what is left out has the settings' defaults. Beside
+                it ``file_path``, and how it is worked on: ``max_workers`` (None: found out) and
+                ``enable_parallel_processing`` (False: one call at a time).
+            auto_process: start it at once, without waiting, and after it the next stage, and so
+                on to the last. Workflows do that, so it survives this process.
 
         Raises:
             UsageError: an unknown type, model or config field, or an input of the wrong kind.
             InputError: the file is missing or unreadable.
         """
+        await self.open()
         kind = _job_type(job_type)
-        wanted = self._config(config)
-        check_model_names(wanted.asr_model, wanted.miner_model, wanted.flagship_model)
-        source = await self._input(kind, str(input_id))
+        given, asked = read_config(config)
+        wanted = self._config(given)
+        source = await self._input(kind, asked.file_path or str(input_id))
+        job = await self._created(kind, source, wanted, max_workers=asked.workers)
+        if auto_process:
+            await self._jobs.set_config(job.id, wanted)
+            await self.start_job(job.id, chain=True)
+        return job.id
+
+    async def _created(
+        self, kind: JobType, source: JobInput, config: JobConfig, **options: object
+    ) -> Job:
+        """The job of a request, made where there is none yet."""
+        check_model_names(config.asr_model, config.miner_model, config.flagship_model)
+        if kind is JobType.UPLOAD and not config.upload_to:
+            raise UsageError("An upload job needs to know where to: set upload_to in its config.")
         job = await self._jobs.create(
             Job(
-                id=job_id_of(kind, source.identity, wanted, recipe_of(kind)),
+                id=job_id_of(kind, source.identity, config, recipe_of(kind)),
                 type=kind,
                 input=source,
-                config=wanted,
+                config=config,
                 status=JobStatus.QUEUED,
                 created_at=datetime.now(UTC),
             )
@@ -65,18 +98,9 @@ class JobCreation(JobControl):
         ):
             # The file was moved: the job reads it where it is now.
             await self._jobs.set_input(job.id, source)
-        if auto_process:
-            await self.start_job(job.id)
-        return job.id
+        return await self._with_options(job, **options)
 
-    def _config(self, config: JobConfig | Mapping[str, object] | None) -> JobConfig:
-        given = config.model_dump() if isinstance(config, JobConfig) else dict(config or {})
-        unknown = set(given) - set(JobConfig.model_fields)
-        if unknown:
-            raise UsageError(
-                f"The config has the unknown field {min(unknown)!r}; known are "
-                f"{', '.join(JobConfig.model_fields)}."
-            )
+    def _config(self, given: Mapping[str, object]) -> JobConfig:
         defaults: dict[str, object] = {
             "asr_model": self.settings.asr,
             "diarizer": self.settings.diarizer,
@@ -86,6 +110,8 @@ class JobCreation(JobControl):
         filled = defaults | {
             name: value for name, value in given.items() if value not in (None, "")
         }
+        if filled.get("upload_to"):
+            filled["upload_to"] = place_url(str(filled["upload_to"]))
         try:
             return JobConfig.model_validate(filled)
         except ValueError as error:
@@ -94,10 +120,17 @@ class JobCreation(JobControl):
     async def _input(self, kind: JobType, input_id: str) -> JobInput:
         if any(input_id.startswith(f"{name.value}-") for name in JobType):
             return await self._input_from_job(kind, await self.job(input_id))
+        if (digest := stored_digest(input_id)) is not None:
+            return await self._input_from_store(kind, digest)
         source = await input_from_path(Path(input_id), self._sources)
         if kind is JobType.FLAGSHIP:
             raise UsageError(
                 "A flagship job judges the claims of a finished mine or pipeline job; give its id."
+            )
+        if kind is JobType.UPLOAD:
+            raise UsageError(
+                "An upload job publishes what a finished mine, flagship or pipeline job knows; "
+                "give its id."
             )
         if kind is JobType.MINE and source.kind is InputKind.RECORDING:
             raise UsageError(
@@ -107,23 +140,41 @@ class JobCreation(JobControl):
             raise UsageError(f"{input_id} is text already; start at mine or pipeline.")
         return source
 
+    async def _input_from_store(self, kind: JobType, digest: str) -> JobInput:
+        """A stored document as the input; it is read once, to know that it is one."""
+        stage = _taking(kind)
+        artifacts = self._artifacts()
+        try:
+            await artifacts.get_model(digest, _DOCUMENTS[stage])
+        except ArtifactError as error:
+            raise InputError(
+                f"{digest} is not a stored {HANDED_ON[stage][0].value}: {error}"
+            ) from error
+        return JobInput(kind=HANDED_ON[stage][0], digest=digest, path=artifacts.uri(digest))
+
     async def _input_from_job(self, kind: JobType, job: Job) -> JobInput:
-        wanted = {
-            JobType.MINE: (InputKind.TRANSCRIPT, "transcript"),
-            JobType.PIPELINE: (InputKind.TRANSCRIPT, "transcript"),
-            JobType.FLAGSHIP: (InputKind.CLAIMS, "claims"),
-        }.get(kind)
-        if wanted is None:
-            raise UsageError("A transcribe job starts from a recording, not from a job.")
-        input_kind, noun = wanted
+        stage = _taking(kind)
         if not job.status.has_result or job.result is None:
             raise InputError(f"The job {job.id} has no result yet; wait for it, then start this.")
         parts = job.result["result"]
-        digest = parts.get(f"{noun}_digest") if isinstance(parts, dict) else None
-        if digest is None:
-            raise UsageError(f"The job {job.id} gives no {noun}, which a {kind.value} job needs.")
-        path = str(parts.get(f"{noun}_path", job.id)) if isinstance(parts, dict) else job.id
-        return JobInput(kind=input_kind, digest=str(digest), path=path)
+        found = parts if isinstance(parts, dict) else {}
+        source = handed_to(stage, found, self._artifacts().uri)
+        if source is None and stage is JobType.UPLOAD:
+            # A mine job has no verdicts; its claims can be published all the same.
+            source = handed_to(JobType.FLAGSHIP, found, self._artifacts().uri)
+        if source is None:
+            raise UsageError(
+                f"The job {job.id} gives no {HANDED_ON[stage][0].value}, which a {kind.value} job "
+                "needs."
+            )
+        return source
+
+
+def _taking(kind: JobType) -> JobType:
+    """The stage that takes the input of a job which starts from what another one made."""
+    if kind is JobType.TRANSCRIBE:
+        raise UsageError("A transcribe job starts from a recording, not from a job.")
+    return JobType.MINE if kind is JobType.PIPELINE else kind
 
 
 def _job_type(value: JobType | str) -> JobType:

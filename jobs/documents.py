@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jobs.session import JobSession
 from stope.artifacts import ArtifactStore
-from stope.models.job import InputKind, Job, JobInput, JobType, JsonObject, job_id_of
+from stope.models.job import InputKind, Job, JobType, JsonObject, job_id_of
+from stope.models.route import stage_inputs
 from stope.recipes import recipe_of
 from stope.report.document import Document
 from stope.report.exports import FORMATS, formats_for, write_exports
@@ -142,24 +143,9 @@ def _stage_job_ids(pipeline: Job, result: JsonObject) -> list[str]:
     program's has another id and is not among the jobs any more.
     """
     parts = result.get("result")
-    digests = parts if isinstance(parts, dict) else {}
-    inputs: dict[JobType, JobInput | None] = {
-        JobType.TRANSCRIBE: pipeline.input,
-        JobType.MINE: _artifact(InputKind.TRANSCRIPT, digests.get("transcript_digest")),
-        JobType.FLAGSHIP: _artifact(InputKind.CLAIMS, digests.get("claims_digest")),
-    }
-    if pipeline.input.kind is not InputKind.RECORDING:
-        inputs[JobType.TRANSCRIBE] = None
-    if pipeline.input.kind is InputKind.TEXT:
-        inputs[JobType.MINE] = pipeline.input
-    if pipeline.input.kind is InputKind.CLAIMS:
-        inputs |= {JobType.MINE: None, JobType.FLAGSHIP: pipeline.input}
     return [
         job_id_of(stage, source.identity, pipeline.config, recipe_of(stage))
-        for stage, source in inputs.items()
-        if source is not None
+        for stage, source in stage_inputs(
+            pipeline, parts if isinstance(parts, dict) else {}, uri=lambda digest: digest
+        )
     ]
-
-
-def _artifact(kind: InputKind, digest: object) -> JobInput | None:
-    return JobInput(kind=kind, digest=digest, path="") if isinstance(digest, str) else None

@@ -9,6 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from jobs.connection import connect_temporal
+from stope.artifacts import ArtifactStore
 from stope.errors import ServerUnavailableError, StopeError, UsageError
 from stope.models.job import Job, JobRun, JobStatus, JsonObject
 from stope.records.database import Database
@@ -27,6 +28,14 @@ class JobFailedError(StopeError):
         self.status = status
 
 
+class JobPausedError(StopeError):
+    """A job waits for a person. ``str(error)`` says why, in its run's own sentence."""
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
 class JobSession:
     """One person's view of the jobs of one home, or of one cluster.
 
@@ -39,14 +48,25 @@ class JobSession:
         self.settings = settings or load_settings()
         self._temporal = temporal
         self._has_search_attributes: bool | None = None
+        self._ready = False
         self._database = Database(self.settings.records_url)
         self._jobs = JobRecords(self._database)
         self._sources = SourceDigests(self._database)
         self._names = SpeakerNames(self._database)
 
     async def __aenter__(self) -> Self:
-        await self._database.migrate()
+        await self.open()
         return self
+
+    async def open(self) -> None:
+        """Bring the records up to date; ``async with`` and every beginning of a job do it."""
+        if not self._ready:
+            await self._database.migrate()
+            self._ready = True
+
+    async def close(self) -> None:
+        """Let go of the records."""
+        await self._database.close()
 
     async def __aexit__(
         self,
@@ -54,7 +74,10 @@ class JobSession:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        await self._database.close()
+        await self.close()
+
+    def _artifacts(self) -> ArtifactStore:
+        return ArtifactStore(self.settings.artifact_store_url)
 
     async def temporal(self) -> Client:
         """The Temporal client, connected on first use."""

@@ -1,89 +1,167 @@
-"""Where jobs stand, from the records and from Temporal."""
+"""Where jobs stand: what the records say, and what Temporal says of what is not finished."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from jobs.session import JobSession
-from stope.models.job import InputKind, Job, JobRun, JobType
+from jobs.waiting import activity_waits, describe, is_open, workflow_waits
+from stope import names
+from stope.errors import ServerUnavailableError
+from stope.models.job import Job, JobRun, JobStatus, JobType
 from stope.models.progress import StageProgress
-from stope.models.view import JobView, StageView
+from stope.models.route import stages_of
+from stope.models.view import NOT_STARTED, JobView, StageView
+
+_AT_ONCE = 8
+"""Jobs that are asked for at the same time."""
+
+_QUEUES = {
+    JobType.TRANSCRIBE: names.SPEECH_QUEUE,
+    JobType.MINE: names.LLM_QUEUE,
+    JobType.FLAGSHIP: names.LLM_QUEUE,
+}
 
 
 class JobViews(JobSession):
     """Shows jobs to people who watch them."""
 
     async def view(self, job_id: str) -> JobView:
-        """Where a job stands: its stages, live progress, and what it is waiting for."""
-        job = await self._jobs.get(job_id)
-        run = await self._jobs.last_run(job_id)
-        stages: list[StageView] = []
-        if not job.status.finished:
-            temporal = await self.temporal()
-            for stage, workflow_id in _stage_workflows(job, run):
-                stages.append(await _stage_view(temporal, stage, workflow_id))
-        return JobView(
-            job_id=job.id,
-            type=job.type,
-            status=job.status,
-            stages=tuple(stages),
-            error=run.error_message if run else None,
-        )
+        """Where a job stands: its stages, live progress, and what it is waiting for.
+
+        Raises:
+            ServerUnavailableError: it is not finished, and Temporal does not answer.
+        """
+        try:
+            return await self._look(job_id)
+        except RPCError as error:
+            raise ServerUnavailableError(f"Temporal does not answer: {error.message}") from error
+
+    async def _look(self, job_id: str) -> JobView:
+        """As ``view``, with Temporal's own errors."""
+        job, run = await self._standing(job_id)
+        if job.status.finished:
+            return _view(job, run)
+        temporal = await self.temporal()
+        # A queued job may run for the first time, or anew: not as it did in its last run.
+        queued = run is None or job.status is JobStatus.QUEUED
+        workflow_id = job.id if queued or run is None else run.workflow_id
+        description = await describe(temporal, workflow_id)
+        if description is None or not is_open(description):
+            # It may have ended or begun between the two questions; the records are written first.
+            if (job, run) == await self._standing(job_id):
+                return _absent(job, run)
+            return await self._look(job_id)
+        stages = [
+            await _stage_view(temporal, stage, stage_workflow_id, job.status is JobStatus.PAUSED)
+            for stage, stage_workflow_id in _stage_workflows(job, workflow_id)
+        ]
+        waiting = await workflow_waits(temporal, description)
+        if job.status is JobStatus.PAUSED:
+            message = (run.error_message if run else None) or "It was paused."
+            waiting = f"{message} Go on with `stope unpause {job.id}`."
+        return _view(job, run, stages, waiting)
+
+    async def views(self, jobs: Sequence[Job]) -> dict[str, JobView]:
+        """Views of the unfinished ones among some jobs, by id; of none where no server answers."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(job_id: str) -> JobView | None:
+            async with gate:
+                try:
+                    return await self.view(job_id)
+                except ServerUnavailableError:
+                    return None
+
+        open_jobs = [job.id for job in jobs if not job.status.finished]
+        try:
+            if open_jobs:
+                await self.temporal()
+        except ServerUnavailableError:
+            return {}
+        found = await asyncio.gather(*map(one, open_jobs))
+        return {view.job_id: view for view in found if view is not None}
 
     async def watch(self, job_id: str, interval: float = 0.5) -> AsyncIterator[JobView]:
-        """Views of a job, until it has finished; the last one is of the finished job."""
+        """Views of a job until it has finished or is lost; the last one is of that."""
         while True:
             try:
-                view = await self.view(job_id)
+                view = await self._look(job_id)
             except RPCError:
+                # The server is restarting: the job goes on when it is back.
                 await asyncio.sleep(interval)
                 continue
             yield view
-            if view.status.finished:
+            if view.status.finished or view.lost:
                 return
             await asyncio.sleep(interval)
 
+    async def _standing(self, job_id: str) -> tuple[Job, JobRun | None]:
+        return await self._jobs.get(job_id), await self._jobs.last_run(job_id)
 
-def _stage_workflows(job: Job, run: JobRun | None) -> list[tuple[JobType, str]]:
-    """The stages of a job and the ids of their workflows; a stage job may run as a child."""
+
+def _view(
+    job: Job,
+    run: JobRun | None,
+    stages: Sequence[StageView] = (),
+    waiting: str | None = None,
+) -> JobView:
+    return JobView(
+        job_id=job.id,
+        type=job.type,
+        status=job.status,
+        stages=tuple(stages),
+        error=run.error_message if run else None,
+        waiting=waiting,
+    )
+
+
+def _absent(job: Job, run: JobRun | None) -> JobView:
+    """An unfinished job that Temporal knows nothing of, or has ended without our records."""
+    if job.status is JobStatus.QUEUED:
+        return _view(job, run, waiting=f"not started: `stope resume {job.id}` starts it")
+    lost = f"lost: Temporal does not run it any more; start it again with `stope resume {job.id}`"
+    return _view(job, run, waiting=lost).model_copy(update={"lost": True})
+
+
+def _stage_workflows(job: Job, workflow_id: str) -> list[tuple[JobType, str]]:
+    """The stages of a job and the ids of their workflows."""
     if job.type is not JobType.PIPELINE:
-        return [(job.type, run.workflow_id if run else job.id)]
-    stages = [JobType.MINE, JobType.FLAGSHIP]
-    if job.input.kind is InputKind.RECORDING:
-        stages.insert(0, JobType.TRANSCRIBE)
-    return [(stage, f"{job.id}/{stage.value}") for stage in stages]
+        return [(job.type, workflow_id)]
+    return [
+        (stage, f"{workflow_id}/{stage.value}") for stage in stages_of(job.input.kind, job.config)
+    ]
 
 
-async def _stage_view(temporal: Client, stage: JobType, workflow_id: str) -> StageView:
+async def _stage_view(
+    temporal: Client, stage: JobType, workflow_id: str, paused: bool
+) -> StageView:
     """One stage from Temporal alone: it can be seen with no worker alive."""
-    try:
-        description = await temporal.get_workflow_handle(workflow_id).describe()
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return StageView(stage=stage, state="not_started")
-        raise
+    description = await describe(temporal, workflow_id)
+    if description is None:
+        return StageView(stage=stage, state=NOT_STARTED)
     status = description.status
     state = status.name.lower() if status is not None else "unknown"
+    paused = paused and is_open(description)
     for pending in description.raw_description.pending_activities:
         progress: StageProgress | None = None
         if pending.heartbeat_details.payloads:
             [progress] = await pydantic_data_converter.decode(
                 pending.heartbeat_details.payloads, [StageProgress]
             )
-        waiting: str | None = None
-        if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED:
-            waiting = pending.last_failure.message or "waiting for a worker"
+        queue = _QUEUES.get(stage, names.ORCHESTRATION_QUEUE)
         return StageView(
             stage=stage,
             state=state,
             progress=progress,
             attempt=pending.attempt,
-            waiting=waiting,
+            waiting=await activity_waits(temporal, pending, queue),
+            paused=paused,
         )
-    return StageView(stage=stage, state=state)
+    waiting = await workflow_waits(temporal, description) if is_open(description) else None
+    return StageView(stage=stage, state=state, waiting=waiting, paused=paused)

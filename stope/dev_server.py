@@ -27,6 +27,10 @@ _LOOPBACK = "127.0.0.1"
 _POLL = 0.05
 _PORT_SECONDS = 10.0
 
+_TIMER_SETTING, _TIMER_SLACK = "history.timerProcessorMaxTimeShift", '"50ms"'
+"""How far clocks of several machines may be apart; timers fire up to so much late. Here is one
+machine, and the server's own 1 s would delay every retry and every heartbeat time-out."""
+
 
 @dataclass(frozen=True)
 class ServerInfo:
@@ -108,6 +112,7 @@ class DevServer:
             *("--port", str(port), "--ui-port", str(ui_port)),
             *("--db-filename", str(self._folder / "temporal.db")),
             *("--log-level", "warn"),
+            *("--dynamic-config-value", f"{_TIMER_SETTING}={_TIMER_SLACK}"),
         ]
         for name, kind in names.SEARCH_ATTRIBUTES.items():
             command += ["--search-attribute", f"{name}={kind}"]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from stope.errors import ModelFileError, UsageError
 from stope.identity import digest_file
 from stope.llm.chat import ChatModel
+from stope.llm.embedded import PARALLEL as EMBEDDED_PARALLEL
+from stope.llm.governor import Governor
 from stope.llm.spec import ModelSpec, parse_model
 from stope.models.job import DiarizerName
 from stope.models_cache import CATALOGUE, EMBEDDING_MODEL, SPEAKER_MODEL, Model, ModelsCache
@@ -47,6 +53,7 @@ class Engines:
         self._transcribers: dict[str, Transcriber] = {}
         self._remote_transcribers: list[OpenAITranscriber] = []
         self._chats: dict[str, OpenAIChatModel] = {}
+        self._governors: dict[str, Governor] = {}
         self._servers: list[EmbeddedServer] = []
         self._embedder: SentenceEmbedder | None = None
         self._selector: Selector | None = None
@@ -81,6 +88,19 @@ class Engines:
             if name not in self._chats:
                 self._chats[name] = await self._open_chat(parse_model(name))
             return self._chats[name]
+
+    def governor(self, name: str, most: int | None = None) -> Governor:
+        """What lets the calls of this process to a model's provider begin, one for each provider.
+
+        Args:
+            name: of the model.
+            most: calls at once that the user asks for, if that is said.
+
+        Raises:
+            UsageError: the name cannot be read, or there is no such embedded model.
+        """
+        spec = parse_model(name)
+        return self._governor(spec, max(most or 0, chat_facts(spec, self._settings).parallel))
 
     async def embedder(self) -> SentenceEmbedder:
         """The sentence embedding engine.
@@ -178,26 +198,18 @@ class Engines:
         from stope.speech.openai_transcriber import OpenAITranscriber
 
         settings = self._settings
-        label, identity, base_url = str(spec), str(spec), spec.base_url
-        secret = settings.asr_api_key
+        base_url, api_key = spec.base_url, _revealed(settings.asr_api_key)
         if spec.provider == "openai":
-            base_url, secret = settings.openai_base_url, settings.openai_api_key
-            if secret is None and base_url is None:
-                raise UsageError(
-                    f"{label} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another "
-                    "server)."
-                )
-            if base_url is not None:
-                # Another server may have another model under the same name.
-                identity = f"{label}@{base_url.rstrip('/')}"
+            base_url, api_key = _openai_access(spec, settings)
         opened = OpenAITranscriber(
-            label=label,
+            label=str(spec),
             model=spec.model,
-            identity=identity,
+            identity=_identity_at_server(spec, settings),
             base_url=base_url,
-            api_key=_NO_KEY if secret is None else secret.get_secret_value(),
+            api_key=api_key,
             parallel=REMOTE_PARALLEL,
             timeout=settings.llm_timeout,
+            governor=self._governor(spec, REMOTE_PARALLEL),
         )
         self._remote_transcribers.append(opened)
         return opened
@@ -206,49 +218,42 @@ class Engines:
         from stope.llm.openai_chat import OpenAIChatModel
 
         settings = self._settings
-        label, identity, parallel = str(spec), str(spec), REMOTE_PARALLEL
-        context, base_url, api_key = settings.llm_context, spec.base_url, _NO_KEY
+        facts = chat_facts(spec, settings)
+        base_url, api_key = spec.base_url, _NO_KEY
         if spec.provider == "embedded":
-            model = self._embedded_model(spec.model)
-            server = await self._start_server(model)
-            base_url, identity, context = await server.base_url(), _identity(model), server.context
-            parallel = server.parallel
+            server = await self._start_server(_embedded_model(spec.model))
+            base_url = await server.base_url()
         elif spec.provider == "ollama":
-            base_url, parallel = f"{settings.ollama_host.rstrip('/')}/v1", OLLAMA_PARALLEL
+            base_url = f"{settings.ollama_host.rstrip('/')}/v1"
         elif spec.provider == "openai":
-            base_url = settings.openai_base_url
-            if settings.openai_api_key is None and base_url is None:
-                raise UsageError(
-                    f"{label} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another "
-                    "server)."
-                )
-            if base_url is not None:
-                # Another server may have another model under the same name.
-                identity = f"{label}@{base_url.rstrip('/')}"
-            if settings.openai_api_key is not None:
-                api_key = settings.openai_api_key.get_secret_value()
-        elif settings.llm_api_key is not None:
-            api_key = settings.llm_api_key.get_secret_value()
+            base_url, api_key = _openai_access(spec, settings)
+        else:
+            api_key = _revealed(settings.llm_api_key)
         return OpenAIChatModel(
-            label=label,
+            label=str(spec),
             model=spec.model,
-            identity=identity,
+            identity=facts.identity,
             base_url=base_url,
             api_key=api_key,
-            parallel=parallel,
-            context=context,
-            complete_answers=spec.provider != "embedded",
+            parallel=facts.parallel,
+            context=facts.context,
+            complete_answers=facts.complete_answers,
             timeout=settings.llm_timeout,
         )
 
-    def _embedded_model(self, name: str) -> Model:
-        model = CATALOGUE.get(name)
-        if model is None or model.kind != "llm":
-            known = ", ".join(
-                sorted(item.name for item in CATALOGUE.values() if item.kind == "llm")
-            )
-            raise UsageError(f"There is no embedded model {name!r}; there are: {known}.")
-        return model
+    def _governor(self, spec: ModelSpec, ceiling: int) -> Governor:
+        # A provider is who counts the calls: a server, or the one model that we serve ourselves.
+        url = {
+            "openai": self._settings.openai_base_url,
+            "ollama": self._settings.ollama_host,
+        }.get(spec.provider, spec.base_url)
+        server = urlsplit(url).netloc if url else ""
+        key = spec.model if spec.provider == "embedded" else server or spec.provider
+        if key not in self._governors:
+            name = server if spec.provider == "url" else spec.provider
+            self._governors[key] = Governor(name, ceiling)
+        self._governors[key].pace.allow(ceiling)
+        return self._governors[key]
 
     async def _start_server(self, model: Model) -> EmbeddedServer:
         from stope.llm.embedded import EmbeddedServer
@@ -257,6 +262,66 @@ class Engines:
         server = EmbeddedServer(folder / model.files[0].name, EMBEDDED_CONTEXT, _threads())
         self._servers.append(server)
         return server
+
+
+@dataclass(frozen=True)
+class ChatFacts:
+    """What is known of a language model before it is asked; see ``ChatModel``."""
+
+    identity: str
+    parallel: int
+    context: int
+    complete_answers: bool
+
+
+def chat_facts(spec: ModelSpec, settings: Settings) -> ChatFacts:
+    """The facts of a model. Nothing is loaded, started or asked.
+
+    Raises:
+        UsageError: there is no such embedded model.
+    """
+    identity, parallel = _identity_at_server(spec, settings), REMOTE_PARALLEL
+    context = settings.llm_context
+    if spec.provider == "embedded":
+        identity, context = _identity(_embedded_model(spec.model)), EMBEDDED_CONTEXT
+        parallel = EMBEDDED_PARALLEL
+    elif spec.provider == "ollama":
+        parallel = OLLAMA_PARALLEL
+    return ChatFacts(identity, parallel, context, complete_answers=spec.provider != "embedded")
+
+
+def _identity_at_server(spec: ModelSpec, settings: Settings) -> str:
+    """What names a server's model in keys: its name, and the server that stands in for OpenAI's."""
+    if spec.provider == "openai" and settings.openai_base_url is not None:
+        # Another server may have another model under the same name.
+        return f"{spec}@{settings.openai_base_url.rstrip('/')}"
+    return str(spec)
+
+
+def _openai_access(spec: ModelSpec, settings: Settings) -> tuple[str | None, str]:
+    """The address (None for OpenAI's own) and the key of a model of ``openai:``.
+
+    Raises:
+        UsageError: there is neither a key nor another server.
+    """
+    secret, base_url = settings.openai_api_key, settings.openai_base_url
+    if secret is None and base_url is None:
+        raise UsageError(
+            f"{spec} needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for another server)."
+        )
+    return base_url, _revealed(secret)
+
+
+def _revealed(secret: SecretStr | None) -> str:
+    return _NO_KEY if secret is None else secret.get_secret_value()
+
+
+def _embedded_model(name: str) -> Model:
+    model = CATALOGUE.get(name)
+    if model is None or model.kind != "llm":
+        known = ", ".join(sorted(item.name for item in CATALOGUE.values() if item.kind == "llm"))
+        raise UsageError(f"There is no embedded model {name!r}; there are: {known}.")
+    return model
 
 
 def check_model_names(asr: str, *llms: str) -> None:

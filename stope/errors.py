@@ -11,6 +11,7 @@
     │   ├── RecordsError           the records cannot be read or written as they are
     │   ├── ArtifactError          a stored artifact is absent or damaged
     │   ├── DiarizationError       speakers are required and cannot be told apart
+    │   ├── DestinationRefusedError    an upload's destination does not take what it is given
     │   └── StageFailedError       not one unit of a stage could be done
     ├── PausedError                somebody has to decide before it goes on         (run paused)
     │   └── BudgetReachedError     the next call could pass the limit of money or tokens
@@ -19,12 +20,14 @@
     │   ├── ProviderRateLimitedError   429
     │   ├── RecordsBusyError           database locked, restarting or out of disk
     │   ├── StorageFullError       the disk for artifacts or decoded audio is full
+    │   ├── DestinationUnavailableError    an upload's destination cannot be reached
     │   ├── ServerUnavailableError     Temporal does not answer
     │   └── WorkerDrainingError        this worker is leaving; another goes on
     └── UnitError                  one unit cannot be done; the rest goes on          (a gap)
         ├── AnswerInvalidError     the model's answer never fitted the schema
         ├── AnswerTruncatedError   the answer was cut and the unit cannot be split further
-        └── ChunkUndecodableError  this stretch of audio cannot be decoded
+        ├── ChunkUndecodableError  this stretch of audio cannot be decoded
+        └── ItemRefusedError       an upload's destination does not take this item
 
 ``activities/failures.py`` translates the tree to Temporal, once.
 """
@@ -81,6 +84,10 @@ class DiarizationError(PermanentError):
     """The speakers cannot be told apart, or not by this engine in the way that is asked for."""
 
 
+class DestinationRefusedError(PermanentError):
+    """The destination of an upload does not take anything from us as it is."""
+
+
 class StageFailedError(PermanentError):
     """Not one unit of a stage could be done."""
 
@@ -128,6 +135,10 @@ class StorageFullError(TransientError):
     """The disk that a file of ours should go to is full."""
 
 
+class DestinationUnavailableError(TransientError):
+    """The destination of an upload cannot be reached or fails on its side."""
+
+
 class ServerUnavailableError(TransientError):
     """The Temporal server does not answer."""
 
@@ -150,3 +161,7 @@ class AnswerTruncatedError(UnitError):
 
 class ChunkUndecodableError(UnitError):
     """A stretch of audio cannot be decoded."""
+
+
+class ItemRefusedError(UnitError):
+    """The destination of an upload does not take this item, or does not keep it as it is."""

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 from stope.errors import InputError
 from stope.mining.parsing import TEXT_SUFFIXES
 from stope.models.job import InputKind, JobInput
 from stope.records.sources import SourceDigests
+
+_DIGEST = re.compile(r"(?:[a-z][a-z0-9+.-]*://.*/)?([0-9a-f]{64})")
+
+
+def stored_digest(input_id: str) -> str | None:
+    """The digest in the name of a stored document: it alone, or at the end of an artifact's URI."""
+    found = _DIGEST.fullmatch(input_id)
+    return found.group(1) if found else None
 
 
 async def input_from_path(path: Path, sources: SourceDigests) -> JobInput:

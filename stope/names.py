@@ -12,17 +12,35 @@ OPEN_STAGE = "open_stage"
 SAVE_STAGE = "save_stage"
 CLOSE_PIPELINE = "close_pipeline"
 FAIL_RUN = "fail_run"
+MARK_RUN = "mark_run"
+OPEN_NEXT = "open_next"
 TRANSCRIBE_AUDIO = "transcribe_audio"
 MINE_TRANSCRIPT = "mine_transcript"
 EVALUATE_CLAIMS = "evaluate_claims"
+UPLOAD_KNOWLEDGE = "upload_knowledge"
+COLLECT_GARBAGE = "collect_garbage"
+
+GC_WORKFLOW = "GcWorkflow"
+GC_SCHEDULE = "stope-gc"
+"""Id of the schedule that clears out."""
 
 REPORT_PROGRESS = "report_progress"
 """The signal that brings a running stage's progress to the workflows that show it."""
+
+PAUSE = "pause"
+"""The signal that makes a job wait, with a sentence that says why if there is one."""
+
+UNPAUSE = "unpause"
+"""The signal that lets it go on, with new limits if there are any."""
+
+REPORT_PAUSE = "report_pause"
+"""The signal by which a stage tells its pipeline that it waits, or that it goes on."""
 
 WORKFLOW_OF_TYPE = {
     "transcribe": "TranscribeWorkflow",
     "mine": "MineWorkflow",
     "flagship": "FlagshipWorkflow",
+    "upload": "UploadWorkflow",
     "pipeline": "PipelineWorkflow",
 }
 
@@ -31,5 +49,7 @@ SEARCH_ATTRIBUTES = {
     "StopeStage": "Keyword",
     "StopeSource": "Keyword",
     "StopeProgress": "Int",
+    "StopeGaps": "Int",
+    "StopeCost": "Double",
 }
 """By which the Web UI filters and sorts workflows: names and Temporal's types."""

@@ -14,6 +14,8 @@ from stope.models.audio import CHUNK_PLAN_VERSION
 from stope.models.diarization import DIARIZATION_VERSION
 from stope.models.job import JobType
 from stope.models.transcript import QUALITY_VERSION, TRANSCRIPT_SCHEMA
+from stope.models.upload import ITEMS_VERSION
+from stope.report.document import EXPORT_SCHEMA
 
 
 def recipe_of(job_type: JobType) -> str:
@@ -27,5 +29,6 @@ def recipe_of(job_type: JobType) -> str:
         JobType.TRANSCRIBE: transcribe,
         JobType.MINE: mine,
         JobType.FLAGSHIP: flagship,
+        JobType.UPLOAD: digest_of([ITEMS_VERSION, EXPORT_SCHEMA])[:16],
         JobType.PIPELINE: digest_of([transcribe, mine, flagship])[:16],
     }[job_type]

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         default=8192, ge=1024, description="tokens a language model can take, prompt and answer"
     )
     llm_timeout: float = Field(default=900, gt=0, description="seconds one LLM call may take")
+    llm_price: str | None = Field(
+        default=None,
+        description="US dollars for a million tokens in and out, IN/OUT, of models whose price "
+        "is not known",
+    )
     llm_api_key: SecretStr | None = Field(
         default=None, description="key for models named by their URL"
     )

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Generic, Protocol, TypeVar
 
 from pydantic import Field, ValidationError
 
+from stope.leases import Leases
 from stope.models.checkpoint import Checkpoint
 from stope.models.frozen import Frozen
 from stope.models.gap import Gap
-from stope.models.job import Job, JobRun, JobStatus, JsonObject
-from stope.models.progress import StageProgress
+from stope.models.job import AcceptCached, Job, JobRun, JobStatus, JsonObject
+from stope.models.messages import StageRequest
+from stope.models.progress import NOTE_BYTES, Spent, StageProgress, gap_notes, shortened
 from stope.records.jobs import CheckpointMirror, JobRecords
 from stope.units import Tally
 
@@ -26,6 +29,26 @@ MIRROR_SECONDS = 1.0
 
 CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
 Beat = Callable[[StageProgress], None]
+
+
+class Spending(Protocol):
+    """What a ledger's calls came to so far; it grows while the stage runs."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of all calls."""
+
+    @property
+    def completion_tokens(self) -> int:
+        """Of all calls."""
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """Of the calls whose price is known."""
+
+    @property
+    def unpriced(self) -> int:
+        """Calls whose price is not known."""
 
 
 class StageOutcome(Frozen):
@@ -61,6 +84,10 @@ class StageRun(Generic[CheckpointT]):
         beat: reports progress to Temporal.
         draining: set when this worker is leaving.
         max_workers: units in flight at most, if the user said so.
+        usual: seconds that earlier runs took, by stage of the checkpoint: for a unit, or for a
+            second of the recording where the stage says how long that is.
+        request: what the shell was asked; None where there is no shell.
+        leases: what this attempt holds; None where nobody else can be at the same work.
     """
 
     def __init__(
@@ -73,12 +100,21 @@ class StageRun(Generic[CheckpointT]):
         beat: Beat,
         draining: asyncio.Event,
         max_workers: int | None,
+        usual: Mapping[str, float] | None = None,
+        request: StageRequest | None = None,
+        leases: Leases | None = None,
     ) -> None:
         self.job = job
         self.run = run
         self.checkpoint = checkpoint
         self.draining = draining
         self.max_workers = max_workers
+        self.request = request
+        self.leases = leases
+        self.duration: float | None = None
+        """Seconds of the recording, once a stage that listens knows it."""
+        self._usual = usual or {}
+        self._spends: list[Spending] = []
         self._mirror = mirror
         self._beat = beat
         self._mirrored_at = 0.0
@@ -86,22 +122,54 @@ class StageRun(Generic[CheckpointT]):
         self.progress = StageProgress(job_type=job.type.value, stage=stage)
 
     @property
+    def answers_namespace(self) -> str:
+        """The namespace of units made from a model's answers.
+
+        Such a unit of a job that takes any model's is never served to one that does not.
+        """
+        namespace, accepts = self.job.namespace, self.job.config.accept_cached
+        return namespace if accepts is AcceptCached.EXACT else f"{namespace}/{accepts.value}"
+
+    @property
     def wall_seconds(self) -> float:
         """Seconds since this attempt began."""
         return time.monotonic() - self._began
+
+    @property
+    def spent(self) -> Spent | None:
+        """By this attempt so far; None where no language model is asked."""
+        if not self._spends:
+            return None
+        parts = (
+            Spent(
+                prompt_tokens=spend.prompt_tokens,
+                completion_tokens=spend.completion_tokens,
+                cost_usd=round(float(spend.cost_usd), 6),
+                unpriced=spend.unpriced,
+            )
+            for spend in self._spends
+        )
+        return sum(parts, Spent())
+
+    def count(self, spend: Spending) -> None:
+        """Show what these calls come to."""
+        self._spends.append(spend)
 
     async def enter(self, stage: str) -> None:
         """The stage of the checkpoint changes: beat and mirror at once.
 
         The caller has set ``checkpoint.stage`` already; the types differ by checkpoint.
         """
-        self.progress = self.progress.model_copy(update={"stage": stage, "note": None})
+        self.progress = self.progress.model_copy(
+            update={"stage": stage, "note": None, "spent": self.spent}
+        )
         self._beat(self.progress)
         await self.mirror()
 
     def note(self, text: str | None) -> None:
         """Say what takes long just now, such as loading a model."""
-        self.progress = self.progress.model_copy(update={"note": text})
+        note = None if text is None else shortened(text, NOTE_BYTES)
+        self.progress = self.progress.model_copy(update={"note": note, "spent": self.spent})
         self._beat(self.progress)
 
     async def advance(self, tally: Tally) -> None:
@@ -112,15 +180,25 @@ class StageRun(Generic[CheckpointT]):
                 "total": tally.total,
                 "reused": tally.reused,
                 "gaps": len(tally.gaps),
+                "named": gap_notes(tally.gaps),
                 "cursor": tally.cursor,
-                "elapsed": tally.elapsed,
+                "elapsed": round(tally.elapsed, 3),
+                "usual": self._usual_seconds(tally.total),
                 "audio": round(tally.audio, 3),
-                "note": None,
+                "spent": self.spent,
+                "note": _waiting(tally.waiting),
             }
         )
         self._beat(self.progress)
         if time.monotonic() - self._mirrored_at >= MIRROR_SECONDS:
             await self.mirror()
+
+    def _usual_seconds(self, total: int) -> float | None:
+        """Seconds a unit took in earlier runs of this part of the stage, where there are any."""
+        usual = self._usual.get(self.progress.stage)
+        if usual is not None and self.duration is not None:
+            return round(usual * self.duration / total, 3) if total else None
+        return usual
 
     async def mirror(self) -> None:
         """Write the checkpoint now."""
@@ -128,6 +206,13 @@ class StageRun(Generic[CheckpointT]):
         self.checkpoint.stope.seconds_left = None if left is None else round(left, 1)
         await self._mirror.write(self.checkpoint)
         self._mirrored_at = time.monotonic()
+
+
+def _waiting(units: int) -> str | None:
+    """What is said while all that is left is being made by somebody else."""
+    if not units:
+        return None
+    return f"waiting for another run that is making {units} unit{'s' if units > 1 else ''} of this"
 
 
 def status_of(gaps: tuple[Gap, ...]) -> JobStatus:
@@ -157,4 +242,6 @@ def open_mirror(jobs: JobRecords, run: JobRun, attempt: int) -> CheckpointMirror
     """A mirror for one activity attempt, going on from the version that stands in the run."""
     stope = (run.checkpoint or {}).get("stope")
     version = stope.get("version", 0) if isinstance(stope, dict) else 0
-    return CheckpointMirror(jobs, run.run_id, attempt, int(version))
+    # Somebody's own checkpoint may say anything.
+    version = version if isinstance(version, int) else 0
+    return CheckpointMirror(jobs, run.run_id, attempt, version)

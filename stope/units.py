@@ -2,7 +2,8 @@
 
 A stage's work is a list of units in a stored, immutable plan. Each unit has a key, the hash of
 everything that decides its output. A committed output is read back, never made again; a new one
-is committed the moment it exists, and only then reported.
+is committed the moment it exists, and only then reported. What another run is making just now is
+waited for (``stope.leases``).
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from stope.errors import StageFailedError, UnitError, WorkerDrainingError
+from stope.leases import Leases
 from stope.models.gap import Gap
+from stope.unit_queue import UnitQueue
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,9 @@ class Unit(Generic[Item]):
 class UnitStore(Protocol):
     """Where plans and unit outputs are committed. Both are immutable once written."""
 
+    async def use(self, kind: str, keys: Mapping[str, str]) -> None:
+        """Note what is needed from now on, before it is read: keys of plans or units by name."""
+
     async def read_plan(self, key: str) -> str | None:
         """The JSON of the plan stored under a key."""
 
@@ -56,8 +62,8 @@ class UnitStore(Protocol):
     async def read_outputs(self, keys: Sequence[str]) -> dict[str, str]:
         """The committed outputs (JSON) among some keys."""
 
-    async def commit(self, key: str, stage: str, output: str, seconds: float) -> None:
-        """Store an output; does nothing when the key has one."""
+    async def commit(self, key: str, stage: str, output: str, seconds: float) -> bool:
+        """Store an output and say so; does nothing, and says False, when the key has one."""
 
 
 @dataclass
@@ -69,6 +75,8 @@ class Tally:
     reused: int = 0
     gaps: list[Gap] = field(default_factory=list)
     cursor: str | None = None
+    waiting: int = 0
+    """Units that another run is making just now, and this one has nothing else to do."""
     elapsed: float = 0.0
     audio: float = 0.0
     """Seconds of the recording in the units that were not committed before."""
@@ -104,6 +112,7 @@ async def stored_plan(
     It is read back because another attempt may have stored its own first; one plan is followed
     by all.
     """
+    await store.use("plan", {model.__name__: key})
     body = await store.read_plan(key)
     if body is None:
         await store.write_plan(key, stage, (await make()).model_dump_json())
@@ -123,6 +132,7 @@ async def run_units(
     concurrency: int,
     report: Callable[[Tally], Awaitable[None]],
     draining: asyncio.Event,
+    leases: Leases | None = None,
 ) -> UnitOutputs[Output]:
     """Do the units that have no committed output, and return all outputs in plan order.
 
@@ -134,7 +144,8 @@ async def run_units(
         output: the type of an output.
         concurrency: units in flight at most.
         report: called at the start and after every commit, never before it.
-        draining: when set, no new unit is begun.
+        draining: when set, no new unit is begun. A cancellation sets it.
+        leases: what this attempt holds; None where nobody else can be at the same units.
 
     Raises:
         StopeError: the first error that is not a ``UnitError``, after the units in flight have
@@ -143,12 +154,16 @@ async def run_units(
         StageFailedError: there were units and not one has an output.
     """
     loop = _UnitLoop(units, do, stage, store, report, draining)
+    await store.use("unit", {unit.id: unit.key for unit in units})
     stored = await store.read_outputs(list(dict.fromkeys(unit.key for unit in units)))
-    loop.begin({key: output.model_validate_json(text) for key, text in stored.items()})
-    await report(loop.tally())
-    await _finish_flights(
-        [asyncio.create_task(loop.work()) for _ in range(max(1, concurrency))], loop.stopping
+    loop.begin(
+        {key: output.model_validate_json(text) for key, text in stored.items()},
+        output,
+        slots := max(1, concurrency),
+        leases,
     )
+    await report(loop.tally())
+    await _finish_flights([asyncio.create_task(loop.work()) for _ in range(slots)], draining)
     return loop.outcome()
 
 
@@ -164,34 +179,50 @@ class _UnitLoop(Generic[Item, Output]):
         report: Callable[[Tally], Awaitable[None]],
         draining: asyncio.Event,
     ) -> None:
-        self.stopping = asyncio.Event()
         self._units = units
         self._do = do
         self._stage = stage
         self._store = store
         self._report = report
         self._draining = draining
+        self._output: type[Output]
         self._made: dict[str, Output] = {}
-        self._reused: frozenset[str] = frozenset()
+        self._reused: set[str] = set()
         self._failed: dict[str, str] = {}
         self._todo: list[Unit[Item]] = []
-        self._pending: Iterator[Unit[Item]] = iter(())
+        self._queue: UnitQueue[Item]
         self._trouble: list[Exception] = []
         self._cursor: str | None = None
         self._seconds = 0.0
         self._began = time.monotonic()
         self._reporting = asyncio.Lock()
 
-    def begin(self, stored: dict[str, Output]) -> None:
+    def begin(
+        self,
+        stored: dict[str, Output],
+        output: type[Output],
+        slots: int,
+        leases: Leases | None,
+    ) -> None:
         """Take what is committed, and line up the first unit of every other key."""
+        self._output = output
         self._made = dict(stored)
-        self._reused = frozenset(stored)
+        self._reused = set(stored)
         first_of_key: dict[str, Unit[Item]] = {}
         for unit in self._units:
             if unit.key not in stored:
                 first_of_key.setdefault(unit.key, unit)
         self._todo = list(first_of_key.values())
-        self._pending = iter(self._todo)
+        self._queue = UnitQueue(
+            self._todo,
+            slots,
+            self._store,
+            leases,
+            leaving=self._leaving,
+            draining=self._draining,
+            committed=self._read,
+            news=self._say,
+        )
 
     def tally(self) -> Tally:
         """How far it is."""
@@ -201,6 +232,7 @@ class _UnitLoop(Generic[Item, Output]):
             reused=sum(unit.key in self._reused for unit in self._units),
             gaps=_gaps(self._units, self._failed, self._stage),
             cursor=self._cursor,
+            waiting=self._queue.waiting,
             elapsed=time.monotonic() - self._began,
             audio=sum(
                 unit.end - unit.start
@@ -214,29 +246,52 @@ class _UnitLoop(Generic[Item, Output]):
 
     async def work(self) -> None:
         """Do units until none is left, something is wrong, or somebody wants us to stop."""
-        for unit in self._pending:
-            if self._trouble or self.stopping.is_set() or self._draining.is_set():
-                return
-            started = time.monotonic()
-            try:
-                result = await self._do(unit)
-                seconds = time.monotonic() - started
-                await self._store.commit(unit.key, self._stage, result.model_dump_json(), seconds)
-            except UnitError as error:
-                log.warning("%s: %s: %s", self._stage, unit.id, error)
-                self._failed[unit.key] = str(error)
-            except Exception as error:  # noqa: BLE001  (raised by outcome(), after the flights)
-                self._trouble.append(error)
-                return
-            else:
-                self._made[unit.key] = result
-                self._seconds += seconds
-                self._cursor = unit.id
-            try:
-                async with self._reporting:
-                    await self._report(self.tally())
-            except Exception as error:  # noqa: BLE001  (raised by outcome(), after the flights)
-                self._trouble.append(error)
+        try:
+            while (unit := await self._queue.next()) is not None:
+                await self._finish(unit)
+        except Exception as error:  # noqa: BLE001  (raised by outcome(), after the flights)
+            self._trouble.append(error)
+
+    async def _finish(self, unit: Unit[Item]) -> None:
+        """Do a unit, commit its output, and report."""
+        started = time.monotonic()
+        try:
+            result = await self._do(unit)
+            seconds = time.monotonic() - started
+            text = result.model_dump_json()
+            if not await self._store.commit(unit.key, self._stage, text, seconds):
+                # Somebody took us for dead and was faster. Theirs is what everybody reads.
+                result = await self._committed(unit.key)
+        except UnitError as error:
+            log.warning("%s: %s: %s", self._stage, unit.id, error)
+            self._failed[unit.key] = str(error)
+            await self._queue.give_up(unit)
+        except BaseException:
+            await self._queue.give_up(unit)
+            raise
+        else:
+            self._made[unit.key] = result
+            self._seconds += seconds
+            self._cursor = unit.id
+            self._queue.finished(unit, seconds)
+        await self._say()
+
+    async def _say(self) -> None:
+        async with self._reporting:
+            await self._report(self.tally())
+
+    async def _committed(self, key: str) -> Output:
+        return self._output.model_validate_json((await self._store.read_outputs([key]))[key])
+
+    async def _read(self, stored: Mapping[str, str]) -> None:
+        """Another run has committed these."""
+        for key, text in stored.items():
+            self._made[key] = self._output.model_validate_json(text)
+        self._reused.update(stored)
+        await self._say()
+
+    def _leaving(self) -> bool:
+        return bool(self._trouble) or self._draining.is_set()
 
     def outcome(self) -> UnitOutputs[Output]:
         """All outputs, or why there are not."""
@@ -277,12 +332,15 @@ def _gaps(units: Sequence[Unit[Item]], failed: dict[str, str], stage: str) -> li
     ]
 
 
-async def _finish_flights(tasks: list[asyncio.Task[None]], stopping: asyncio.Event) -> None:
-    """Wait for the workers. When cancelled, give units in flight time to commit, then end them."""
+async def _finish_flights(tasks: list[asyncio.Task[None]], draining: asyncio.Event) -> None:
+    """Wait for the workers. When cancelled, give units in flight time to commit, then end them.
+
+    What only waits, for another run or for a provider, sees ``draining`` and leaves at once.
+    """
     try:
         await asyncio.gather(*map(asyncio.shield, tasks))
     except asyncio.CancelledError:
-        stopping.set()
+        draining.set()
         await asyncio.wait(tasks, timeout=FLIGHT_GRACE)
         raise
     finally:

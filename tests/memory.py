@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from stope.errors import WorkerDrainingError
+from stope.leases import Holder
 from stope.llm.chat import ChatAnswer, ChatRequest
 from stope.llm.ledger import LedgerEntry
 from stope.models.checkpoint import Checkpoint
@@ -25,9 +27,14 @@ class MemoryUnitStore:
 
     def __init__(self, **committed: str) -> None:
         self.plans: dict[str, str] = {}
+        self.uses: set[tuple[str, str, str]] = set()
         self.outputs = dict(committed)
         self.commits: list[str] = []
         self.refusal: Exception | None = None
+
+    async def use(self, kind: str, keys: Mapping[str, str]) -> None:
+        """See ``UnitStore``."""
+        self.uses.update((kind, name, key) for name, key in keys.items())
 
     async def read_plan(self, key: str) -> str | None:
         """See ``UnitStore``."""
@@ -41,13 +48,13 @@ class MemoryUnitStore:
         """See ``UnitStore``."""
         return {key: self.outputs[key] for key in keys if key in self.outputs}
 
-    async def commit(self, key: str, stage: str, output: str, seconds: float) -> None:
+    async def commit(self, key: str, stage: str, output: str, seconds: float) -> bool:
         """See ``UnitStore``."""
         await asyncio.sleep(0)
         if self.refusal is not None:
             raise self.refusal
         self.commits.append(key)
-        self.outputs.setdefault(key, output)
+        return self.outputs.setdefault(key, output) is output
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class LedgerRow:
     key: str
     entry: LedgerEntry
     made_at: datetime
+    model: str = ""
+    content_key: str | None = None
 
 
 class MemoryLedgerStore:
@@ -69,6 +78,7 @@ class MemoryLedgerStore:
         self.now = RUN_BEGAN
         self.rows: dict[str, LedgerRow] = {}
         self.events: list[str] = []
+        self.served: list[tuple[str, str]] = []
 
     async def find(self, key: str, since: datetime) -> LedgerEntry | None:
         """See ``LedgerStore``."""
@@ -79,22 +89,43 @@ class MemoryLedgerStore:
                     return row.entry
         return next((row.entry for row in rows if row.made_at >= since), None)
 
+    async def find_other(self, content_key: str, model: str) -> LedgerEntry | None:
+        """See ``LedgerStore``."""
+        for row in self.rows.values():
+            if (
+                row.content_key == content_key
+                and row.model != model
+                and row.entry.status == "accepted"
+            ):
+                return row.entry
+        return None
+
     async def receive(
-        self, key: str, request: ChatRequest, answer: ChatAnswer, job_id: str
+        self,
+        key: str,
+        request: ChatRequest,
+        answer: ChatAnswer,
+        job_id: str,
+        content_key: str | None = None,
     ) -> LedgerEntry:
         """See ``LedgerStore``."""
         entry = LedgerEntry(f"answer-{len(self.rows) + 1}", "received", None, answer)
-        self.rows[entry.id] = LedgerRow(key, entry, self.now)
+        self.rows[entry.id] = LedgerRow(key, entry, self.now, request.model, content_key)
         self.events.append(f"received {entry.id}")
         return entry
 
-    async def accept(self, entry_id: str) -> None:
+    async def serve(self, entry_id: str, how: str) -> None:
+        """See ``LedgerStore``."""
+        self.served.append((entry_id, how))
+
+    async def accept(self, entry_id: str) -> bool:
         """See ``LedgerStore``."""
         key = self.rows[entry_id].key
         if any(row.key == key and row.entry.status == "accepted" for row in self.rows.values()):
             self._judge(entry_id, "rejected", "another answer was accepted first")
-        else:
-            self._judge(entry_id, "accepted", None)
+            return False
+        self._judge(entry_id, "accepted", None)
+        return True
 
     async def reject(self, entry_id: str, reason: str) -> None:
         """See ``LedgerStore``."""
@@ -111,6 +142,49 @@ class MemoryLedgerStore:
             raise AssertionError(f"{entry_id} was judged before: {row.entry.status}")
         self.rows[entry_id] = replace(row, entry=replace(row.entry, status=status, reason=reason))
         self.events.append(f"{status} {entry_id}")
+
+
+class MemoryLeaseStore:
+    """A ``LeaseStore`` in memory; a test moves its clock, ``now``."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.rows: dict[str, tuple[str, float]] = {}
+        self.takes = 0
+
+    async def take(self, keys: Sequence[str], holder: Holder, seconds: float) -> frozenset[str]:
+        """See ``LeaseStore``."""
+        await asyncio.sleep(0)
+        self.takes += 1
+        fence = self.rows.get(holder.fence, (holder.name, 0.0))
+        if fence[0] != holder.name and not self._free(fence, holder):
+            raise WorkerDrainingError("Another worker has taken over this run.")
+        taken = [key for key in keys if key not in self.rows or self._free(self.rows[key], holder)]
+        for key in (*taken, holder.fence):
+            self.rows[key] = (holder.name, self.now + seconds)
+        return frozenset(taken)
+
+    async def renew(self, keys: Sequence[str], holder: Holder, seconds: float) -> frozenset[str]:
+        """See ``LeaseStore``."""
+        kept = [key for key in keys if self.rows.get(key, ("", 0))[0] == holder.name]
+        for key in kept:
+            self.rows[key] = (holder.name, self.now + seconds)
+        return frozenset(kept)
+
+    async def release(self, keys: Sequence[str], holder: Holder) -> None:
+        """See ``LeaseStore``."""
+        for key in keys:
+            if self.rows.get(key, ("", 0))[0] == holder.name:
+                del self.rows[key]
+
+    async def release_all(self, holder: Holder) -> None:
+        """See ``LeaseStore``."""
+        await self.release(list(self.rows), holder)
+
+    def _free(self, row: tuple[str, float], holder: Holder) -> bool:
+        name, until = row
+        earlier = name.startswith(holder.family) and name < holder.name
+        return until < self.now or earlier
 
 
 class MemoryMirror:

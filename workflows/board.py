@@ -11,17 +11,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from temporalio import workflow
+from temporalio.common import TypedSearchAttributes
 
 with workflow.unsafe.imports_passed_through():
     from stope import names
     from stope.models.job import JobStatus, JobType
     from stope.models.messages import JobRequest, ProgressReport, StageDone
 
-from workflows.attributes import QUEUED, changes
-from workflows.details import RUNNING, Heading, StageRow, markdown
+from workflows.attributes import COST, GAPS, PROGRESS, QUEUED, STAGE, changes, start_attributes
+from workflows.details import Heading, markdown
 from workflows.labels import label_of
+from workflows.rows import RUNNING, StageRow, percent_of, spent_by
 
 COMPLETED = "completed"
+PAUSED = JobStatus.PAUSED.value
 
 
 class Board:
@@ -32,7 +35,7 @@ class Board:
         self._rows: dict[JobType, StageRow] = {}
         self._set_attributes = False
         self._stage = QUEUED
-        self._progress = 0
+        self._shown: dict[str, object] = {STAGE.name: QUEUED, PROGRESS.name: 0}
 
     def open(
         self, request: JobRequest, job_type: JobType, stages: Sequence[JobType], attempt: int
@@ -41,7 +44,16 @@ class Board:
         self._heading = Heading(label_of(request), job_type, request.job_id, attempt, RUNNING)
         self._rows = {stage: StageRow(stage) for stage in stages}
         self._set_attributes = request.options.search_attributes
+        if workflow.info().typed_search_attributes.get(GAPS) is not None:
+            # Started by a client that saw these on the server; one from before them was not.
+            self._shown = {GAPS.name: 0, COST.name: None} | self._shown
         self._publish(RUNNING)
+
+    def child_attributes(self, stage: JobType, label: str) -> TypedSearchAttributes | None:
+        """What the workflow of a stage starts with; None where the server knows none of ours."""
+        if not self._set_attributes:
+            return None
+        return start_attributes(stage, label, counted=GAPS.name in self._shown)
 
     def start(self, stage: JobType, job_id: str, workflow_id: str | None = None) -> None:
         """A stage begins; ``workflow_id`` is its child workflow's, if it has a page of its own."""
@@ -50,6 +62,13 @@ class Board:
         )
         self._publish(stage.value if workflow_id else None)
 
+    def scope(self, stage: JobType) -> str | None:
+        """What is left of a stage that goes on after a pause; None where nothing is known."""
+        progress = self._rows[stage].progress
+        if progress is None or not progress.total:
+            return None
+        return f"{progress.total - progress.done:,} of {progress.total:,} units"
+
     def report(self, report: ProgressReport) -> None:
         """A running stage says where it stands; what comes late or from nowhere is left out."""
         row = next(
@@ -57,14 +76,27 @@ class Board:
         )
         if row is None or row.state != RUNNING or report.attempt < row.attempt:
             return
-        self._rows[row.stage] = replace(row, attempt=report.attempt, progress=report.progress)
+        self._rows[row.stage] = row.reported(report)
         self._publish(None if row.workflow_id else report.progress.stage)
 
     def finish(self, stage: JobType, job_id: str, done: StageDone, *, kept: bool = False) -> None:
         """A stage has its result; ``kept``: from a run before this one."""
-        self._rows[stage] = replace(
-            self._rows[stage], state=done.status.value, job_id=job_id, done=done, kept=kept
-        )
+        self._rows[stage] = self._rows[stage].finished(job_id, done, kept=kept)
+        self._publish(None)
+
+    def pause(self, message: str) -> None:
+        """The workflow waits for a person; ``message`` says why."""
+        if self._heading is None:
+            return
+        self._heading = replace(self._heading, state=PAUSED, message=message)
+        self._publish(None)
+
+    def resume(self) -> None:
+        """It goes on; a stage's activity is a new one, and counts its attempts anew."""
+        if self._heading is None:
+            return
+        self._rows = {stage: row.settled() for stage, row in self._rows.items()}
+        self._heading = replace(self._heading, state=RUNNING, message=None)
         self._publish(None)
 
     def end(self, status: JobStatus, message: str | None = None) -> None:
@@ -91,15 +123,31 @@ class Board:
         )
         if not self._set_attributes:
             return
-        percent = sum(row.percent for row in self._rows.values()) // max(1, len(self._rows))
-        new_stage = stage if stage != self._stage else None
-        # A second kind of units in a stage starts at 0 again; what people filter by never falls.
-        new_progress = percent if percent > self._progress else None
-        updates = changes(new_stage, new_progress)
+        self._stage = stage or self._stage
+        updates = changes(self._shown, self._wanted(self._heading))
         if updates:
             workflow.upsert_search_attributes(updates)
-        self._stage = new_stage or self._stage
-        self._progress = max(percent, self._progress)
+            self._shown |= self._wanted(self._heading)
+
+    def _wanted(self, heading: Heading) -> dict[str, object]:
+        """The search attributes as they are to be, of those that this workflow sets."""
+        rows = tuple(self._rows.values())
+        shown = self._shown[PROGRESS.name]
+        # A second kind of units in a stage starts at 0 again; what people filter by never falls.
+        progress = max(percent_of(rows), shown if isinstance(shown, int) else 0)
+        wanted: dict[str, object] = {
+            STAGE.name: PAUSED if heading.state == PAUSED else self._stage,
+            PROGRESS.name: progress,
+        }
+        if GAPS.name in self._shown:
+            spent = spent_by(rows)
+            # A sum that leaves something out would say less than was paid.
+            known = spent is not None and not spent.unpriced
+            wanted |= {
+                GAPS.name: sum(row.gaps for row in rows),
+                COST.name: spent.cost_usd if spent is not None and known else None,
+            }
+        return wanted
 
 
 class WatchedWorkflow:

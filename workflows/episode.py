@@ -12,7 +12,7 @@ from workflows.pipeline import Pipeline
 
 @workflow.defn
 class PipelineWorkflow(Pipeline):
-    """transcribe → mine → flagship; a text transcript starts at mine."""
+    """transcribe → mine → flagship (→ upload); a text transcript starts at mine."""
 
     @workflow.run
     async def run(self, request: JobRequest) -> StageDone:

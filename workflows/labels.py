@@ -25,6 +25,7 @@ _STAGE_TITLES = {
     JobType.TRANSCRIBE: "Transcribe {}",
     JobType.MINE: "Mine the claims of {}",
     JobType.FLAGSHIP: "Judge the claims of {}",
+    JobType.UPLOAD: "Publish what is known of {}",
 }
 
 
@@ -68,10 +69,19 @@ def static_details(job_id: str, label: str, pipeline_id: str | None = None) -> s
     )
 
 
-def activity_summary(request: JobRequest, what: str, attempt: int | None = None) -> str:
-    """The summary of an activity, in plain text: of what, what it does, in which attempt."""
-    number = "" if attempt is None else f", attempt {attempt}"
-    return f"{label_of(request)}: {what}{number}"
+def activity_summary(
+    request: JobRequest, what: str, attempt: int | None = None, scope: str | None = None
+) -> str:
+    """The summary of an activity, in plain text: of what, what it does, in which attempt.
+
+    ``scope`` says to which units, as far as that is known when it is scheduled.
+    """
+    parts = [
+        what,
+        *([scope] if scope else []),
+        *([] if attempt is None else [f"attempt {attempt}"]),
+    ]
+    return f"{label_of(request)}: {', '.join(parts)}"
 
 
 def escaped(text: str) -> str:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from temporalio import workflow
 from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from stope.models.messages import RunOptions
 
 STAGE_TIMEOUT = timedelta(days=7)
 """A stage may take days on one machine; a vanished worker is noticed by its heartbeat instead."""
 
 STAGE_RETRY = RetryPolicy(
-    initial_interval=timedelta(seconds=1),
-    backoff_coefficient=2,
-    maximum_interval=timedelta(seconds=30),
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=1,
     maximum_attempts=0,
 )
-"""No limit: what cannot succeed is marked non-retryable by ``activities/failures.py``."""
+"""No limit: what cannot succeed is marked non-retryable by ``activities/failures.py``. A vanished
+worker's work moves on at once, however many vanished before; errors bring the seconds to wait along
+(``activities/backoff.py``)."""
 
 RECORD_TIMEOUT = timedelta(seconds=20)
-"""A few rows in the records. Longer than SQLite's busy time-out, short enough that a worker killed
-in the middle delays a job little."""
+"""A few rows in the records: longer than SQLite's busy time-out. A worker killed in the middle is
+noticed by its heartbeat, as in a stage."""
 
 RECORD_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
@@ -27,3 +32,29 @@ RECORD_RETRY = RetryPolicy(
     maximum_attempts=0,
 )
 """A database that is locked or restarting comes back."""
+
+KEEPING_TIMEOUT = timedelta(hours=2)
+"""A large database is written anew when its space is given back."""
+
+KEEPING_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=10),
+    maximum_interval=timedelta(minutes=5),
+    maximum_attempts=5,
+)
+"""What cannot be cleared out today can be tomorrow: the schedule comes again."""
+
+_TASK_SECONDS = (2.0, 10.0)
+
+
+def beat_timeout(options: RunOptions) -> timedelta:
+    """How long an activity may be silent."""
+    return timedelta(seconds=options.heartbeat_timeout)
+
+
+def task_timeout(heartbeat_seconds: float) -> timedelta:
+    """How long a worker may take for a workflow task, before another one gets it.
+
+    It takes milliseconds; the limit is for workers that vanish with one. Temporal's own is 10 s.
+    """
+    least, most = _TASK_SECONDS
+    return timedelta(seconds=min(most, max(least, heartbeat_seconds)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.exceptions import CancelledError as TemporalCancelledError
 
 with workflow.unsafe.imports_passed_through():
@@ -14,81 +16,191 @@ with workflow.unsafe.imports_passed_through():
     from stope.models.messages import (
         FailRun,
         JobRequest,
+        NextOpened,
+        OpenNext,
         OpenRun,
         RunOpened,
         StageDone,
         StageRequest,
     )
 
-from workflows.board import Board, WatchedWorkflow
-from workflows.labels import activity_summary
-from workflows.policies import RECORD_RETRY, RECORD_TIMEOUT, STAGE_RETRY, STAGE_TIMEOUT
+from workflows.board import Board
+from workflows.labels import activity_summary, label_of, static_details, title
+from workflows.pausing import (
+    PausableWorkflow,
+    is_cancelled,
+    limit_reached,
+    pipeline_of,
+    root,
+    was_stopped,
+)
+from workflows.policies import (
+    RECORD_RETRY,
+    RECORD_TIMEOUT,
+    STAGE_RETRY,
+    STAGE_TIMEOUT,
+    beat_timeout,
+    task_timeout,
+)
+
+CANCELLED = "The job was cancelled."
 
 
-class Stage(WatchedWorkflow):
+class Stage(PausableWorkflow):
     """A workflow whose job is one activity on one queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._activity: workflow.ActivityHandle[StageDone] | None = None
 
     async def run_stage(
         self, request: JobRequest, stage: JobType, activity: str, queue: str
     ) -> StageDone:
-        """One attempt at the job."""
+        """One attempt at the job, and the start of the next stage's where a chain is asked for."""
         opened = await open_run(request)
+        run_id = run_id_of(opened)
         self.board.open(request, stage, (stage,), opened.attempt)
         self.board.start(stage, request.job_id)
-        info = workflow.info()
         try:
-            done: StageDone = await workflow.execute_activity(
+            done = await self._done(request, run_id, stage, activity, queue, opened)
+        except (FailureError, asyncio.CancelledError) as error:
+            raise await fail_run(request, run_id, error, self.board) from error
+        self.board.finish(stage, request.job_id, done)
+        self.board.end(done.status)
+        if request.options.chain:
+            await start_next(request, self.board)
+        return done
+
+    async def _done(
+        self,
+        request: JobRequest,
+        run_id: str,
+        stage: JobType,
+        activity: str,
+        queue: str,
+        opened: RunOpened,
+    ) -> StageDone:
+        """The activity, done again after every pause."""
+        while True:
+            await self.wait_while_paused(request, run_id)
+            options = self.options_now(request)
+            self._activity = workflow.start_activity(
                 activity,
                 StageRequest(
                     job_id=request.job_id,
-                    run_id=info.run_id,
-                    max_workers=request.options.max_workers,
-                    pipeline_id=info.parent.workflow_id if info.parent else None,
+                    run_id=run_id,
+                    max_workers=options.max_workers,
+                    max_usd=options.max_usd,
+                    max_tokens=options.max_tokens,
+                    pipeline_id=pipeline_of(request),
                 ),
                 result_type=StageDone,
                 task_queue=queue,
                 start_to_close_timeout=STAGE_TIMEOUT,
-                heartbeat_timeout=timedelta(seconds=request.options.heartbeat_timeout),
+                heartbeat_timeout=timedelta(seconds=options.heartbeat_timeout),
                 retry_policy=STAGE_RETRY,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-                summary=activity_summary(request, stage.value, opened.attempt),
+                summary=activity_summary(
+                    request, stage.value, opened.attempt, self.board.scope(stage) or opened.scope
+                ),
             )
-        except FailureError as error:
-            raise await fail_run(request, error, self.board) from error
-        self.board.finish(stage, request.job_id, done)
-        self.board.end(done.status)
-        return done
+            try:
+                return await self._activity
+            except (FailureError, asyncio.CancelledError) as error:
+                limit = limit_reached(error)
+                if is_cancelled() or not (limit or was_stopped(error)):
+                    raise
+                self.pausing = self.pausing or limit
+            finally:
+                self._activity = None
+
+    async def pass_on_pause(self, message: str) -> None:
+        """End the activity; what it has in flight is committed."""
+        if self._activity is not None:
+            self._activity.cancel()
 
 
 async def open_run(request: JobRequest) -> RunOpened:
-    """Number this attempt and mark the job as running."""
+    """Number this attempt and mark the job as running.
+
+    A cancellation waits until that is done: an attempt that nobody has noted cannot be closed.
+    """
     info = workflow.info()
-    opened: RunOpened = await workflow.execute_activity(
+    opening = workflow.start_activity(
         names.OPEN_RUN,
         OpenRun(job_id=request.job_id, run_id=info.run_id, workflow_id=info.workflow_id),
         result_type=RunOpened,
         task_queue=names.ORCHESTRATION_QUEUE,
         start_to_close_timeout=RECORD_TIMEOUT,
+        heartbeat_timeout=beat_timeout(request.options),
         retry_policy=RECORD_RETRY,
         summary=activity_summary(request, "open a run"),
     )
-    return opened
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError as error:
+        opened = await opening
+        raise await fail_run(request, run_id_of(opened), error, None) from error
 
 
-async def fail_run(request: JobRequest, error: FailureError, board: Board) -> FailureError:
+def run_id_of(opened: RunOpened) -> str:
+    """The id of the run's record. Runs from before they could be queued have the workflow run's."""
+    return opened.run_id or workflow.info().run_id
+
+
+async def start_next(request: JobRequest, board: Board) -> None:
+    """Open the next stage's job and start its own workflow, which goes on without us."""
+    following: NextOpened = await workflow.execute_activity(
+        names.OPEN_NEXT,
+        OpenNext(job_id=request.job_id),
+        result_type=NextOpened,
+        task_queue=names.ORCHESTRATION_QUEUE,
+        start_to_close_timeout=RECORD_TIMEOUT,
+        heartbeat_timeout=beat_timeout(request.options),
+        retry_policy=RECORD_RETRY,
+        summary=activity_summary(request, "open the next stage's job"),
+    )
+    if following.job_id is None or following.type is None:
+        return
+    label = label_of(request)
+    try:
+        await workflow.start_child_workflow(
+            names.WORKFLOW_OF_TYPE[following.type.value],
+            JobRequest(job_id=following.job_id, options=request.options, source=request.source),
+            id=following.job_id,
+            result_type=StageDone,
+            task_queue=names.ORCHESTRATION_QUEUE,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            task_timeout=task_timeout(request.options.heartbeat_timeout),
+            search_attributes=board.child_attributes(following.type, label),
+            static_summary=title(following.type, label),
+            static_details=static_details(following.job_id, label),
+        )
+    except WorkflowAlreadyStartedError:
+        workflow.logger.info("%s runs already; the chain joins it", following.job_id)
+
+
+async def fail_run(
+    request: JobRequest, run_id: str, error: BaseException, board: Board | None
+) -> FailureError:
     """Close the run as failed or cancelled; gives back the error the workflow ends with."""
-    cause = _root(error)
-    cancelled = isinstance(cause, TemporalCancelledError)
+    cause = root(error)
+    cancelled = is_cancelled() or isinstance(
+        cause, (TemporalCancelledError, asyncio.CancelledError)
+    )
     status = JobStatus.CANCELLED if cancelled else JobStatus.FAILED
     code = "Cancelled" if cancelled else _code(cause)
-    message = "The job was cancelled." if cancelled else cause.message
-    board.end(status, message)
+    message = CANCELLED if cancelled else _sentence(cause)
+    if board is not None:
+        board.end(status, message)
     # A cancelled workflow still has to note it: the note itself must not be cancelled.
     await workflow.execute_activity(
         names.FAIL_RUN,
-        FailRun(run_id=workflow.info().run_id, status=status, code=code, message=message),
+        FailRun(run_id=run_id, status=status, code=code, message=message),
         task_queue=names.ORCHESTRATION_QUEUE,
         start_to_close_timeout=RECORD_TIMEOUT,
+        heartbeat_timeout=beat_timeout(request.options),
         retry_policy=RECORD_RETRY,
         cancellation_type=workflow.ActivityCancellationType.ABANDON,
         summary=activity_summary(request, f"close the run as {status.value}"),
@@ -98,15 +210,11 @@ async def fail_run(request: JobRequest, error: FailureError, board: Board) -> Fa
     return ApplicationError(message, type=code, non_retryable=True)
 
 
-def _root(error: FailureError) -> FailureError:
-    """The failure under Temporal's wrappers."""
-    found: BaseException = error
-    while isinstance(found, (ActivityError, ChildWorkflowError)) and found.cause is not None:
-        found = found.cause
-    return found if isinstance(found, FailureError) else error
+def _sentence(error: BaseException) -> str:
+    return error.message if isinstance(error, FailureError) else str(error)
 
 
-def _code(error: FailureError) -> str:
+def _code(error: BaseException) -> str:
     if isinstance(error, ApplicationError) and error.type:
         return error.type
     return type(error).__name__.removesuffix("Error")

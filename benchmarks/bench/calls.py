@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
+from stope.compression import unpacked
 from stope.llm.chat import ChatRequest
 from stope.models.frozen import Frozen
 from stope.records.database import Database
@@ -38,7 +39,9 @@ async def calls_since(settings: Settings, since: datetime) -> list[Call]:
         if came >= since:
             found.append(
                 Call(
-                    request=ChatRequest.model_validate_json(row.request_json),
+                    request=ChatRequest.model_validate_json(
+                        unpacked(bytes(row.request_json), f"The request of {row.id}")
+                    ),
                     began=came.timestamp() - row.latency,
                     ended=came.timestamp(),
                     completion_tokens=row.completion_tokens or 0,

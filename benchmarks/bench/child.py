@@ -116,19 +116,34 @@ def last_line(log: Path) -> str:
     return lines[-1][:300] if lines else "nothing"
 
 
-def serve(answer: Callable[[JsonObject], Awaitable[JsonObject]]) -> None:
-    """Answer requests from stdin on stdout until stdin ends. One that fails answers with why."""
+async def _nothing_to_close() -> None:
+    return None
+
+
+def serve(
+    answer: Callable[[JsonObject], Awaitable[JsonObject]],
+    close: Callable[[], Awaitable[None]] = _nothing_to_close,
+) -> None:
+    """Answer requests from stdin on stdout until stdin ends. One that fails answers with why.
+
+    Args:
+        answer: gives the answer to a request.
+        close: called at the end.
+    """
     # Libraries may print: their stdout becomes stderr, the answers have the real one to themselves.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies:
         os.dup2(2, 1)
 
         async def loop() -> None:
-            while line := await asyncio.to_thread(sys.stdin.readline):
-                try:
-                    found = await answer(json.loads(line))
-                except StopeError as error:
-                    found = {"error": str(error)}
-                replies.write(json.dumps(found) + "\n")
-                replies.flush()
+            try:
+                while line := await asyncio.to_thread(sys.stdin.readline):
+                    try:
+                        found = await answer(json.loads(line))
+                    except StopeError as error:
+                        found = {"error": str(error)}
+                    replies.write(json.dumps(found) + "\n")
+                    replies.flush()
+            finally:
+                await close()
 
         asyncio.run(loop())

@@ -34,9 +34,14 @@ class Home:
     """Jobs in a running home."""
 
     def __init__(
-        self, client: JobClient, worker: asyncio.subprocess.Process, worker_log: Path
+        self,
+        client: JobClient,
+        worker: asyncio.subprocess.Process,
+        worker_log: Path,
+        server_pid: int,
     ) -> None:
         self.client = client
+        self.server_pid = server_pid
         self.worker_pid = worker.pid
         self._worker = worker
         self._log = worker_log
@@ -85,7 +90,7 @@ class Home:
 async def running(settings: Settings) -> AsyncIterator[Home]:
     """A home that works; afterwards its worker and its server are ended."""
     server = DevServer(settings)
-    await asyncio.to_thread(server.ensure)
+    serving = await asyncio.to_thread(server.ensure)
     log = settings.home / "worker.log"
     with log.open("ab") as stream:
         worker = await asyncio.create_subprocess_exec(
@@ -99,7 +104,7 @@ async def running(settings: Settings) -> AsyncIterator[Home]:
         )
     try:
         async with JobClient(settings) as client:
-            yield Home(client, worker, log)
+            yield Home(client, worker, log, serving.pid)
     finally:
         if worker.returncode is None:
             worker.terminate()

@@ -11,7 +11,7 @@ from stope.errors import StopeError
 from stope.models.frozen import Frozen
 from stope.models.job import JsonObject
 
-Unit = Literal["s", "MB", "ratio", "points", "%", "tokens"]
+Unit = Literal["s", "ms", "MB", "ratio", "points", "%", "tokens"]
 
 
 class MeasurementError(StopeError):

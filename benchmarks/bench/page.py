@@ -18,15 +18,15 @@ HEAD = """\
 # Performance
 
 This page is made by `python -m benchmarks.bench --write docs/performance.md` (`make bench`); change
-nothing here by hand. It says what Stope costs. Every figure but the last compares two sides that
-took turns within one run on one machine, A B A B …: absolute times mean little on a machine whose
-speed others share, ratios of neighbours do. A figure is the median, with its least and greatest in
-brackets; all raw figures are below.
+nothing here by hand. It says what Stope costs. Nearly every figure compares sides that took turns
+within one run on one machine, A B A B …: absolute times mean little on a machine whose speed others
+share, ratios and differences of neighbours do. A figure is the median, with its least and greatest
+in brackets; all raw figures are below.
 
 {machine} Speech model: `{asr}`. Language model: `{llm}`.
 """
 
-_PACKAGES = ("faster-whisper", "ctranslate2", "temporalio", "xllamacpp")
+_PACKAGES = ("faster-whisper", "ctranslate2", "temporalio", "dbos", "xllamacpp")
 _KIND = {kind.key: kind for kind in KINDS}
 
 
@@ -136,7 +136,7 @@ def _limit(figure: Figure) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    digits = {"MB": 0, "tokens": 0, "ratio": 3, "s": 2, "%": 2, "points": 2}[unit]
+    digits = {"MB": 0, "tokens": 0, "ratio": 3, "s": 2, "ms": 2, "%": 2, "points": 2}[unit]
     return f"{value:.{digits}f}"
 
 

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import psutil
 
 from benchmarks.bench.audio import joined
 from benchmarks.bench.bare import BareDone, BareWork
-from benchmarks.bench.bench import WARM_UP, Bench, Turns, recording
+from benchmarks.bench.bench import SPOKEN, WARM_UP, Bench, Turns, recording
 from benchmarks.bench.calls import Call, calls_since, waves
 from benchmarks.bench.child import started
 from benchmarks.bench.home import running
 from benchmarks.bench.load import MOST, Load
-from benchmarks.bench.measure import Row, Series, difference, ratio, recorded
+from benchmarks.bench.measure import Figure, Row, Series, difference, ratio, recorded
 from benchmarks.bench.scripted import ScriptedServer
 from stope.audio.chunks import plan_chunks
 from stope.audio.decode import decode_once
 from stope.llm.embedded import PARALLEL
-from stope.models.job import JobType, JsonObject, Selection
+from stope.models.job import Diarize, JobType, JsonObject, Selection
 from stope.settings import DEFAULT_LLM, Settings
 
 LANGUAGE = "en"
 LIMIT = 1.05
 
 _WARM_UP_SECONDS = 20.0
+_SECONDS = 210.0
+"""Long enough that what a job costs once is little of it; twice three sides take a quarter of an
+hour."""
+
 _QUICK_SECONDS = 25.0
-_PAIRS = 3
-_ENOUGH_SECONDS = 14 * 60
-"""A slow machine makes no third pair after so long."""
+_TURNS = 2
+_SCRIPTED_TURNS = 3
 
 _LEAST = 0.97
 """The script does a part of what the pipeline does: a smaller ratio than this is no result."""
@@ -47,25 +52,32 @@ class _Asked:
     warm_calls: Sequence[Call]
     metrics: Mapping[str, JsonObject]
     others: float
+    server_seconds: float
+    worker_seconds: float
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What both sides work on."""
+    """What all sides work on."""
 
     llm: str
     config: Mapping[str, object]
     slots: int | None
     recording: Path
     warm_up: Path
+    turns: int
+
+    def diarizing(self, how: Diarize) -> _Plan:
+        """The same, telling speakers apart or not."""
+        return replace(self, config={**self.config, "diarize": how})
 
 
 async def measure_real(bench: Bench) -> Row:
     """The headline: the embedded default model, everything as ``stope run`` has it."""
     with bench.row("pipeline") as folder:
         source = await _source(bench, folder)
-        warm_up = await _clip(WARM_UP, folder / "warm_up.wav", _WARM_UP_SECONDS)
-        plan = _Plan(DEFAULT_LLM, {}, None, source, warm_up)
+        warm_up = await _clip(folder / "warm_up.wav", _WARM_UP_SECONDS, WARM_UP)
+        plan = _Plan(DEFAULT_LLM, {}, None, source, warm_up, _TURNS)
         return await _compared(bench, "pipeline", folder, plan, limit=LIMIT)
 
 
@@ -77,45 +89,67 @@ async def measure_scripted(bench: Bench) -> Row:
             {"selection": Selection.LEARNED},
             PARALLEL,
             await _source(bench, folder),
-            await _clip(WARM_UP, folder / "warm_up.wav", _WARM_UP_SECONDS),
+            await _clip(folder / "warm_up.wav", _WARM_UP_SECONDS, WARM_UP),
+            _SCRIPTED_TURNS,
         )
         return await _compared(bench, "overhead", folder, plan, limit=None)
 
 
 async def _compared(bench: Bench, key: str, folder: Path, plan: _Plan, limit: float | None) -> Row:
     turns = Turns(key)
-    pipelines: list[_Asked] = []
+    equal: list[_Asked] = []
     scripts: list[BareDone] = []
     script_others: list[float] = []
-    pairs = 1 if bench.quick else _PAIRS
-    while len(scripts) < pairs and (len(scripts) < 2 or turns.seconds < _ENOUGH_SECONDS):
-        number = len(scripts) + 1
-        settings = bench.settings(folder / f"home{number}", plan.llm)
-        turns.say(f"pipeline, turn {number}")
-        pipelines.append(await _pipeline(settings, plan))
-        turns.say(f"bare script, turn {number}")
-        done, others = await _bare(settings, plan, pipelines[-1], folder)
+    speakers: list[_Asked] = []
+    for turn in range(1, 2 if bench.quick else plan.turns + 1):
+        settings = bench.settings(folder / f"home{turn}", plan.llm)
+        turns.say(f"pipeline, turn {turn}")
+        equal.append(await _pipeline(settings, plan.diarizing(Diarize.OFF)))
+        turns.say(f"bare script, turn {turn}")
+        done, others = await _bare(settings, plan, equal[-1], folder)
         scripts.append(done)
         script_others.append(others)
-    ours = Series(name="pipeline", unit="s", values=tuple(p.seconds for p in pipelines))
+        turns.say(f"pipeline that tells speakers apart, turn {turn}")
+        settings = bench.settings(folder / f"speakers{turn}", plan.llm)
+        speakers.append(await _pipeline(settings, plan.diarizing(Diarize.REQUIRED)))
     bare = Series(name="bare script", unit="s", values=tuple(s.seconds for s in scripts))
-    disturbed = (
-        _shares("pipeline: machine taken by others", [p.others for p in pipelines]),
-        _shares("bare script: machine taken by others", script_others),
-    )
-    quotient = ratio("pipeline ÷ bare script", ours, bare, limit)
-    doubt = doubt_of(quotient.low, [*(p.others for p in pipelines), *script_others])
     return Row(
         key=key,
         figures=(
-            quotient.model_copy(update={"doubt": doubt}),
-            difference("pipeline less bare script", ours, bare, "s").model_copy(
-                update={"doubt": doubt}
-            ),
+            *_figures("pipeline", equal, bare, script_others, limit),
+            *_figures("pipeline that tells speakers apart too", speakers, bare, script_others),
         ),
-        series=(ours, bare, *disturbed, *_beside(pipelines, scripts)),
-        notes=tuple(_notes(pipelines)),
+        series=(
+            _walls("pipeline", equal),
+            bare,
+            _walls("pipeline that tells speakers apart too", speakers),
+            _shares("pipeline: machine taken by others", [p.others for p in equal]),
+            _shares("bare script: machine taken by others", script_others),
+            _shares("with speakers: machine taken by others", [p.others for p in speakers]),
+            *_beside(equal, scripts),
+        ),
+        notes=tuple(_notes(equal, speakers)),
     )
+
+
+def _figures(
+    name: str,
+    pipelines: Sequence[_Asked],
+    bare: Series,
+    script_others: Sequence[float],
+    limit: float | None = None,
+) -> tuple[Figure, Figure]:
+    ours = _walls(name, pipelines)
+    quotient = ratio(f"{name} ÷ bare script", ours, bare, limit)
+    doubt = doubt_of(quotient.low, [*(p.others for p in pipelines), *script_others])
+    return (
+        quotient.model_copy(update={"doubt": doubt}),
+        difference(f"{name} less bare script", ours, bare, "s").model_copy(update={"doubt": doubt}),
+    )
+
+
+def _walls(name: str, pipelines: Sequence[_Asked]) -> Series:
+    return Series(name=name, unit="s", values=tuple(p.seconds for p in pipelines))
 
 
 def doubt_of(least: float, others: Sequence[float]) -> str | None:
@@ -146,6 +180,8 @@ async def _pipeline(settings: Settings, plan: _Plan) -> _Asked:
     async with running(settings) as home:
         warm = await home.process(JobType.PIPELINE, plan.warm_up, plan.config, plan.slots)
         warm_calls = await calls_since(settings, warm.began)
+        server, worker = psutil.Process(home.server_pid), psutil.Process(home.worker_pid)
+        before = _busy(server), _busy(worker)
         load = Load()
         done = await home.process(JobType.PIPELINE, plan.recording, plan.config, plan.slots)
         others = load.of_others()
@@ -155,7 +191,14 @@ async def _pipeline(settings: Settings, plan: _Plan) -> _Asked:
             warm_calls=warm_calls,
             metrics=await home.metrics(done.job_id),
             others=others,
+            server_seconds=_busy(server) - before[0],
+            worker_seconds=_busy(worker) - before[1],
         )
+
+
+def _busy(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 async def _bare(
@@ -203,31 +246,44 @@ def _beside(pipelines: Sequence[_Asked], scripts: Sequence[BareDone]) -> list[Se
         Series(name="bare script: language", unit="s", values=rest),
         Series(name="pipeline: written", unit="tokens", values=written),
         Series(name="bare script: written", unit="tokens", values=again),
+        Series(
+            name="pipeline: processor time of the Temporal server",
+            unit="s",
+            values=tuple(p.server_seconds for p in pipelines),
+        ),
+        Series(
+            name="pipeline: processor time of the worker, models included",
+            unit="s",
+            values=tuple(p.worker_seconds for p in pipelines),
+        ),
     ]
 
 
-def _notes(pipelines: Sequence[_Asked]) -> list[str]:
-    last = pipelines[-1]
-    speech = last.metrics["transcribe"]
-    counts = ", ".join(str(len(asked.calls)) for asked in pipelines)
+def _notes(equal: Sequence[_Asked], speakers: Sequence[_Asked]) -> list[str]:
+    last, apart = equal[-1], speakers[-1]
+    counts = ", ".join(str(len(asked.calls)) for asked in equal)
     groups = len(waves(last.calls))
-    diarizer = recorded(speech, "diarization_seconds")
-    again = recorded(speech, "chunks_redecoded")
+    again = recorded(last.metrics["transcribe"], "chunks_redecoded")
+    diarizer = recorded(apart.metrics["transcribe"], "diarization_seconds")
+    written = sum(call.completion_tokens for call in apart.calls)
     return [
-        f"Calls by turn: {counts}; the last turn's in {groups} groups that waited for each other.",
         (
-            f"Only the pipeline, in its last turn: {diarizer:.1f} s of the diarizer in all its "
-            f"threads together, {again:.0f} chunks decoded more than once."
+            f"Calls by turn: {counts}; the last turn's in {groups} groups that waited for each "
+            f"other. {again:.0f} chunks were decoded more than once, which the script does not do."
+        ),
+        (
+            "Who tells speakers apart cuts segments where the speaker changes, so it asks other "
+            f"things: {len(apart.calls)} calls and {written} tokens written in the last turn, and "
+            f"{diarizer:.1f} s of the diarizer in all its threads together."
         ),
     ]
 
 
 async def _source(bench: Bench, folder: Path) -> Path:
-    if bench.quick:
-        return await _clip("interview", folder / "clip.wav", _QUICK_SECONDS)
-    return recording("interview")
+    seconds = _QUICK_SECONDS if bench.quick else _SECONDS
+    return await _clip(folder / "clip.wav", seconds, *SPOKEN)
 
 
-async def _clip(name: str, target: Path, seconds: float) -> Path:
-    await asyncio.to_thread(joined, [recording(name)], target, seconds)
+async def _clip(target: Path, seconds: float, *names: str) -> Path:
+    await asyncio.to_thread(joined, [recording(name) for name in names], target, seconds)
     return target

@@ -71,6 +71,11 @@ def _text(schema: dict[str, Any]) -> str:
     raise MeasurementError(f"The scripted language model knows no text like {pattern}.")
 
 
+class _Listening(ThreadingHTTPServer):
+    request_queue_size = 128
+    """Its default of 5 turns callers away who come all at once."""
+
+
 class ScriptedServer:
     """OpenAI's protocol on loopback, on a port of the system's choice.
 
@@ -97,7 +102,7 @@ class ScriptedServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (its name)
                 """Nobody reads it."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Listening(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 

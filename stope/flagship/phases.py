@@ -81,7 +81,7 @@ class Phases:
             content: all that the model is shown and checked against.
             claims: which it is about, for naming a gap.
         """
-        key = [STAGE, task, self._run.job.namespace, self._model, task_version(task), content]
+        key = [STAGE, task, self._run.answers_namespace, self._model, task_version(task), content]
         return Unit(
             id=name,
             key=digest_of(key),
@@ -141,6 +141,7 @@ class Phases:
                 concurrency=self._concurrency,
                 report=report,
                 draining=self._run.draining,
+                leases=self._run.leases,
             )
         except StageFailedError as error:
             if needed:
@@ -163,6 +164,7 @@ class Phases:
             reused=before.reused + tally.reused,
             gaps=before.gaps + tally.gaps,
             cursor=tally.cursor or before.cursor,
+            waiting=tally.waiting,
             elapsed=before.elapsed + tally.elapsed,
         )
 

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from stope.identity import digest_of
+from stope.llm.schema import completed
 from stope.models.frozen import Frozen
 from stope.models.job import JsonObject
 
@@ -31,6 +32,14 @@ class ChatRequest(Frozen):
     def key(self, namespace: str) -> str:
         """The ledger's key of this request within a namespace."""
         return digest_of(["chat", namespace, self])
+
+    def content_key(self, namespace: str) -> str:
+        """What this request has in common with the same one to another model.
+
+        Which fields of an answer may be left out is a matter of the server that is asked.
+        """
+        content = self.model_dump(mode="json", exclude={"model", "answer_schema"})
+        return digest_of(["content", namespace, content, completed(self.answer_schema)])
 
 
 class ChatAnswer(Frozen):

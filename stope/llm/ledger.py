@@ -3,39 +3,45 @@
 An answer is ``received`` first, then ``accepted`` when it fits, or ``rejected`` with the reason.
 An accepted one answers every equal request from then on. A rejected one is never served; within
 the run that got it, its request is not asked again either, since it would give the same answer.
+
+Who asks holds a lease on the request until the answer is judged; whoever wants the same meanwhile
+waits for it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from stope.errors import AnswerInvalidError, AnswerTruncatedError
 from stope.llm.chat import ChatAnswer, ChatModel, ChatRequest, Message
-from stope.llm.extract import json_objects
+from stope.llm.fit import describe_misfit, has_another_shape, parsed
+from stope.llm.sharing import ALONE, Sharing
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 TRUNCATED = "truncated"
 _FINISHED = ("stop", "eos")
 _CUT = ("length", "max_tokens")
-_NO_SUCH_SHAPE = ("missing", "extra_forbidden", "json_invalid", "json_type", "enum")
-"""Misfits that a server which enforces the schema cannot give, beside those that end in ``_type``.
-Others, such as a text that is too short, it can."""
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """A committed answer."""
+    """A committed answer. ``cost_usd`` is None where its price is unknown."""
 
     id: str
     status: str
     reason: str | None
     answer: ChatAnswer
+    cost_usd: Decimal | None = None
 
 
 class LedgerStore(Protocol):
@@ -47,16 +53,46 @@ class LedgerStore(Protocol):
         Else one received but not judged; else the newest one rejected since a moment.
         """
 
+    async def find_other(self, content_key: str, model: str) -> LedgerEntry | None:
+        """The first accepted answer of any model but one to the same content."""
+
     async def receive(
-        self, key: str, request: ChatRequest, answer: ChatAnswer, job_id: str
+        self,
+        key: str,
+        request: ChatRequest,
+        answer: ChatAnswer,
+        job_id: str,
+        content_key: str | None = None,
     ) -> LedgerEntry:
         """Commit an answer as received."""
 
-    async def accept(self, entry_id: str) -> None:
-        """The answer fits. If another one to the same request was accepted before, that stays."""
+    async def serve(self, entry_id: str, how: str) -> None:
+        """Note that this run uses an answer that is paid for.
+
+        ``how`` is ``reused``, or ``other`` for another model's.
+        """
+
+    async def accept(self, entry_id: str) -> bool:
+        """The answer fits. If another one to the same request was accepted before, that stays.
+
+        Returns whether this one is the accepted one now.
+        """
 
     async def reject(self, entry_id: str, reason: str) -> None:
         """The answer is bad and is never served."""
+
+
+class CallGuard(Protocol):
+    """Keeps calls within what may be spent."""
+
+    def call(
+        self, request: ChatRequest
+    ) -> AbstractAsyncContextManager[Callable[[ChatAnswer], None]]:
+        """Holds back the most that a call can cost; what it gives is told the answer.
+
+        Raises:
+            BudgetReachedError: the call could pass the limit.
+        """
 
 
 @dataclass
@@ -64,6 +100,10 @@ class Spend:
     """What a stage's calls came to.
 
     ``reused`` counts requests answered by the ledger, ``modes`` how calls asked for the schema.
+    ``cost_usd`` is what calls with a known price cost, ``saved_usd`` what reused answers had cost,
+    ``unpriced`` counts calls whose price is unknown, ``from_others`` requests answered by what
+    another model said, ``lowest`` is the fewest calls at once that the provider bore meanwhile, and
+    None if it never refused any.
     """
 
     calls: int = 0
@@ -71,6 +111,11 @@ class Spend:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    cost_usd: Decimal = Decimal(0)
+    saved_usd: Decimal = Decimal(0)
+    unpriced: int = 0
+    from_others: int = 0
+    lowest: int | None = None
     modes: Counter[str] = field(default_factory=Counter)
 
 
@@ -83,6 +128,9 @@ class Ledger:
         namespace: only answers of the same namespace are served.
         job_id: noted with every answer.
         since: when the run began; requests rejected before it are asked again.
+        guard: lets calls begin; None where nothing limits what they may cost.
+        sharing: how it gets along with others who ask the same, or the same provider.
+        any_model: what another model answered to the same content serves too, marked so.
     """
 
     def __init__(
@@ -93,6 +141,9 @@ class Ledger:
         namespace: str,
         job_id: str,
         since: datetime,
+        guard: CallGuard | None = None,
+        sharing: Sharing = ALONE,
+        any_model: bool = False,
     ) -> None:
         self.model = model
         self.spend = Spend()
@@ -100,6 +151,9 @@ class Ledger:
         self._namespace = namespace
         self._job_id = job_id
         self._since = since
+        self._guard = guard
+        self._sharing = sharing
+        self._any_model = any_model
 
     def metrics(self) -> dict[str, object]:
         """The spend as numbers for the run's record."""
@@ -109,7 +163,14 @@ class Ledger:
             "prompt_tokens": self.spend.prompt_tokens,
             "completion_tokens": self.spend.completion_tokens,
             "llm_seconds": round(self.spend.seconds, 3),
+            "cost_usd": float(self.spend.cost_usd),
+            "cost_saved_usd": float(self.spend.saved_usd),
+            "llm_calls_unpriced": self.spend.unpriced,
         }
+        if self._any_model:
+            found["llm_answers_from_other_models"] = self.spend.from_others
+        if self.spend.lowest is not None:
+            found["llm_concurrency_lowest"] = self.spend.lowest
         return found | ({"llm_modes": dict(self.spend.modes)} if self.spend.modes else {})
 
     async def ask(self, request: ChatRequest, answer_type: type[Answer]) -> Answer:
@@ -121,9 +182,11 @@ class Ledger:
             ProviderRejectedError: the provider refused for good.
             TransientError: the provider may answer later.
         """
+        if self._any_model and (borrowed := await self._borrowed(request, answer_type)):
+            return borrowed
         entry = await self._entry(request)
         try:
-            return await self._judged(entry, answer_type)
+            return await self._settled(request, entry, answer_type)
         except AnswerInvalidError as error:
             repair = request.model_copy(
                 update={
@@ -138,24 +201,103 @@ class Ledger:
                     )
                 }
             )
-            return await self._judged(await self._entry(repair), answer_type)
+            return await self._settled(repair, await self._entry(repair), answer_type)
+
+    async def _borrowed(self, request: ChatRequest, answer_type: type[Answer]) -> Answer | None:
+        """What another model answered, if this one has not, and if it fits."""
+        exact = await self._store.find(request.key(self._namespace), self._since)
+        if exact is not None and exact.status == "accepted":
+            return None
+        other = await self._store.find_other(request.content_key(self._namespace), request.model)
+        if other is None:
+            return None
+        try:
+            found = parsed(other.answer.content, answer_type)
+        except ValidationError:
+            # It fitted when it was accepted, by rules of then. It stays what it is.
+            return None
+        self.spend.from_others += 1
+        self.spend.saved_usd += other.cost_usd or 0
+        await self._store.serve(other.id, "other")
+        return found
 
     async def _entry(self, request: ChatRequest) -> LedgerEntry:
+        """A committed answer: one that was there, one that somebody else was getting, or a new one.
+
+        An unjudged or new one comes with the lease on its request.
+        """
         key = request.key(self._namespace)
-        known = await self._store.find(key, self._since)
-        if known is not None:
-            self.spend.reused += 1
-            return known
+        looks = self._sharing.looks()
+        while True:
+            known = await self._store.find(key, self._since)
+            if known is not None and known.status != "received":
+                self._sharing.waited(looks)
+                return await self._served(known)
+            if await self._sharing.lease(key):
+                break
+            await self._sharing.wait(looks)
+        self._sharing.waited(looks)
+        try:
+            # Again under the lease: its last holder may have brought an answer just before.
+            known = await self._store.find(key, self._since) if self._sharing.leases else known
+            if known is not None:
+                return await self._served(known)
+            return await self._sharing.govern(partial(self._guarded, key, request))
+        except BaseException:
+            await self._sharing.give_up(key)
+            raise
+
+    async def _served(self, known: LedgerEntry) -> LedgerEntry:
+        self.spend.reused += 1
+        self.spend.saved_usd += known.cost_usd or 0
+        await self._store.serve(known.id, "reused")
+        return known
+
+    async def _guarded(self, key: str, request: ChatRequest) -> LedgerEntry:
+        if self._guard is None:
+            return await self._paid(key, request)
+        async with self._guard.call(request) as settle:
+            return await self._paid(key, request, settle)
+
+    async def _paid(
+        self, key: str, request: ChatRequest, settle: Callable[[ChatAnswer], None] | None = None
+    ) -> LedgerEntry:
+        """Ask the model, and commit what it says before anything else."""
+        self._note_pace()
         answer = await self.model.complete(request)
+        if settle is not None:
+            settle(answer)
         self.spend.calls += 1
         self.spend.prompt_tokens += answer.prompt_tokens or 0
         self.spend.completion_tokens += answer.completion_tokens or 0
         self.spend.seconds += answer.latency
         if answer.mode is not None:
             self.spend.modes[answer.mode] += 1
-        return await self._store.receive(key, request, answer, self._job_id)
+        content_key = request.content_key(self._namespace)
+        entry = await self._store.receive(key, request, answer, self._job_id, content_key)
+        self.spend.cost_usd += entry.cost_usd or 0
+        self.spend.unpriced += entry.cost_usd is None
+        return entry
 
-    async def _judged(self, entry: LedgerEntry, answer_type: type[Answer]) -> Answer:
+    def _note_pace(self) -> None:
+        slowed = self._sharing.slowed_to
+        if slowed is not None:
+            self.spend.lowest = min(slowed, self.spend.lowest or slowed)
+
+    async def _settled(
+        self, request: ChatRequest, entry: LedgerEntry, answer_type: type[Answer]
+    ) -> Answer:
+        """The answer in an entry, judged; the lease on its request is over in any case."""
+        key = request.key(self._namespace)
+        try:
+            found = await self._judged(key, entry, answer_type)
+        except BaseException:
+            await self._sharing.give_up(key)
+            raise
+        self._sharing.finished(key)
+        return found
+
+    async def _judged(self, key: str, entry: LedgerEntry, answer_type: type[Answer]) -> Answer:
         if entry.status == "rejected":
             raise _rejection(entry.reason or "")
         finish = entry.answer.finish_reason
@@ -167,51 +309,19 @@ class Ledger:
             fitting = parsed(entry.answer.content, answer_type)
         except ValidationError as error:
             reason = describe_misfit(error)
-            if entry.answer.content.strip() and _has_another_shape(error):
+            if entry.answer.content.strip() and has_another_shape(error):
                 self.model.doubt(entry.answer)
             await self._store.reject(entry.id, reason)
             raise AnswerInvalidError(reason) from error
-        if entry.status == "received":
-            await self._store.accept(entry.id)
+        if entry.status == "received" and not await self._store.accept(entry.id):
+            # Somebody took us for dead and asked again. Theirs is what everybody is served.
+            winner = await self._store.find(key, self._since)
+            if winner is not None:
+                return parsed(winner.answer.content, answer_type)
         return fitting
-
-
-def parsed(content: str, answer_type: type[Answer]) -> Answer:
-    """The answer in what a model said: all of it, or the first JSON object in it that fits.
-
-    Raises:
-        ValidationError: none does; it describes the first object, or the whole where there is none.
-    """
-    try:
-        return answer_type.model_validate_json(content)
-    except ValidationError as error:
-        misfit = error
-    if misfit.errors(include_url=False)[0]["type"] != "json_invalid":
-        raise misfit
-    first: ValidationError | None = None
-    for text in json_objects(content):
-        try:
-            return answer_type.model_validate_json(text)
-        except ValidationError as error:
-            first = first or error
-    raise first or misfit
-
-
-def _has_another_shape(error: ValidationError) -> bool:
-    kinds = {item["type"] for item in error.errors(include_input=False, include_url=False)}
-    return any(kind in _NO_SUCH_SHAPE or kind.endswith("_type") for kind in kinds)
 
 
 def _rejection(reason: str) -> AnswerInvalidError | AnswerTruncatedError:
     if reason == TRUNCATED:
         return AnswerTruncatedError("the model's answer was cut off at its token limit")
     return AnswerInvalidError(reason)
-
-
-def describe_misfit(error: ValidationError) -> str:
-    """The first three misfits of an answer, without its content."""
-    parts = [
-        f"{'.'.join(map(str, item['loc'])) or 'answer'}: {item['msg']}"
-        for item in error.errors(include_input=False, include_url=False)[:3]
-    ]
-    return "; ".join(parts)

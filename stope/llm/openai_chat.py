@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _REJECTED = {400, 401, 402, 403, 404, 405, 413, 415, 422}
 _LONGEST_WAIT = 3600.0
 _LONGEST_SAYING = 200
+_MILLISECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
 _SECRET = re.compile(
     r"(?i:bearer)\s+\S+"
     r"|(?<![\w-])(?:sk|pk|rk|gsk|xai|hf|key|api)[-_][\w*.-]{6,}"
@@ -202,8 +203,14 @@ def _clean(text: str) -> str:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds to wait, from a number or a date (RFC 9110, 10.2.3), at most an hour."""
+    """Seconds to wait, from a number or a date (RFC 9110, 10.2.3), at most an hour.
+
+    OpenAI's servers say milliseconds too, which is more exact.
+    """
+    exact = error.response.headers.get("retry-after-ms", "")
     value = error.response.headers.get("retry-after")
+    if _MILLISECONDS.fullmatch(exact):
+        return min(float(exact) / 1000, _LONGEST_WAIT)
     if not value:
         return None
     try:

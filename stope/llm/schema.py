@@ -18,7 +18,12 @@ def answer_schema(model: type[BaseModel], *, complete: bool) -> JsonObject:
             Otherwise optional fields may be left out, which saves tokens.
     """
     schema = model.model_json_schema()
-    return cast("JsonObject", _completed(schema) if complete else schema)
+    return completed(schema) if complete else schema
+
+
+def completed(schema: JsonObject) -> JsonObject:
+    """A schema whose objects require all their fields; one that does already stays as it is."""
+    return cast("JsonObject", _completed(schema))
 
 
 def _completed(node: object) -> object:

@@ -123,7 +123,7 @@ async def mine(
         checkpoint.progress_percent = percent(len(tally.committed), tally.total)
         await run.advance(tally)
 
-    units_of = _UnitKeys(job.namespace, ledger.model, selector.identity)
+    units_of = _UnitKeys(run.answers_namespace, ledger.model, selector.identity)
     done = await run_units(
         [unit for segment in plan.segments for unit in units_of(segment)],
         do,
@@ -133,6 +133,7 @@ async def mine(
         concurrency=run.max_workers or ledger.model.parallel,
         report=report,
         draining=run.draining,
+        leases=run.leases,
     )
 
     checkpoint.stage = "storing"

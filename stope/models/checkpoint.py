@@ -79,6 +79,16 @@ class FlagshipCheckpoint(Checkpoint):
     final_result: JsonObject | None = None
 
 
+class UploadCheckpoint(Checkpoint):
+    """Where an upload run stands. ``completed_items`` are at the destination, by their names."""
+
+    stage: Literal["preparing", "uploading", "verifying", "completed", "failed"] = "preparing"
+    total_items: int | None = None
+    completed_items: list[str] = Field(default_factory=list)
+    progress_percent: int = Field(default=0, ge=0, le=100)
+    final_result: JsonObject | None = None
+
+
 class PipelineCheckpoint(Checkpoint):
     """Which stages of a pipeline are complete, and what they gave."""
 

@@ -148,6 +148,17 @@ def job_id_of(job_type: JobType, source: str, config: JobConfig, recipe: str) ->
     return f"{job_type.value}-{digest_of(identity)[:16]}"
 
 
+class JobOptions(Frozen):
+    """How a job is worked on when nobody says otherwise. No part of its id."""
+
+    max_workers: int | None = Field(default=None, ge=1)
+    max_usd: float | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=0)
+    chain: bool = False
+    redo_from: JobType | None = None
+    redo_namespace: str = ""
+
+
 class Job(Frozen):
     """A request, and its result once there is one."""
 
@@ -157,6 +168,7 @@ class Job(Frozen):
     config: JobConfig
     namespace: str = Field(default="", description="of its units; '' is shared by all jobs")
     parent_id: str | None = None
+    options: JobOptions = JobOptions()
     status: JobStatus
     result: JsonObject | None = None
     created_at: datetime

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from stope.models.frozen import Frozen
 from stope.models.job import JobStatus, JobType, JsonObject
-from stope.models.progress import StageProgress
+from stope.models.progress import GapNote, Spent, StageProgress
 
 
 class RunOptions(Frozen):
@@ -35,6 +35,13 @@ class JobRequest(Frozen):
     source: str | None = Field(default=None, description="what people call the input")
 
 
+class Limits(Frozen):
+    """New limits for a run that goes on; None leaves the old one."""
+
+    max_usd: float | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=0)
+
+
 class OpenRun(Frozen):
     """Ask for an attempt at a job. ``run_id`` is the workflow run's: asking twice is one."""
 
@@ -47,7 +54,11 @@ class RunOpened(Frozen):
     """An attempt. ``stages`` are a pipeline's, in order."""
 
     attempt: int
+    run_id: str | None = Field(
+        default=None, description="of the record; None from before runs could wait in a queue"
+    )
     stages: tuple[JobType, ...] = ()
+    scope: str | None = Field(default=None, description="what is to be done, as far as is known")
 
 
 class StageRequest(Frozen):
@@ -70,6 +81,11 @@ class StageDone(Frozen):
     gaps: int = 0
     units: int = Field(default=0, ge=0, description="with an output; 0 where it is not known")
     reused: int = Field(default=0, ge=0, description="of `units`, committed before this attempt")
+    named: tuple[GapNote, ...] = Field(default=(), description="the first few of the gaps")
+    attempt: int = Field(default=0, ge=0, description="of the stage's activity; 0: not known")
+    spent: Spent | None = Field(
+        default=None, description="in this attempt; None where no language model is asked"
+    )
 
 
 class ProgressReport(Frozen):
@@ -84,6 +100,8 @@ class OpenStage(Frozen):
 
     pipeline_id: str
     stage: JobType
+    namespace: str = Field(default="", description="it is made afresh in this one")
+    retry_gaps: bool = Field(default=False, description="a result with gaps is not enough")
 
 
 class StageOpened(Frozen):
@@ -99,6 +117,29 @@ class SaveStage(Frozen):
     run_id: str
     stage: JobType
     stage_job_id: str
+
+
+class MarkRun(Frozen):
+    """Say that an open attempt is paused, or that it goes on; so is the pipeline it is part of."""
+
+    run_id: str
+    status: JobStatus
+    pipeline_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class OpenNext(Frozen):
+    """Ask for the job that takes what a finished stage job gave."""
+
+    job_id: str
+
+
+class NextOpened(Frozen):
+    """The job that a chain goes on with; nothing where it ends."""
+
+    job_id: str | None = None
+    type: JobType | None = None
 
 
 class FailRun(Frozen):

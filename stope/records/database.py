@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
-from sqlalchemy import Executable, Table, event, text
+from sqlalchemy import Connection, Executable, Row, Select, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -25,6 +27,7 @@ from tenacity import (
     retry_if_exception_type,
     stop_after_delay,
     wait_exponential,
+    wait_random,
 )
 
 from stope.errors import RecordsBusyError, RecordsError, StopeError, UsageError
@@ -32,11 +35,19 @@ from stope.records.schema import HEAD
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 BUSY_TIMEOUT = 5.0
 """Seconds SQLite waits for another writer before it says 'locked'."""
 
 PERSIST_SECONDS = 60.0
 """How long a finished output is held in memory while its database is busy."""
+
+_READERS = 4
+_COLLISIONS = {"40P01", "40001", "55P03"}
+"""PostgreSQL's codes for a deadlock, a serialization failure and a lock that is not to be had."""
+_AWAY = {"57P01", "57P02", "57P03", "53300"}
+"""PostgreSQL's codes for being shut down, having crashed, starting up, and too many connections."""
 
 
 class Database:
@@ -56,6 +67,7 @@ class Database:
                 self.url, connect_args={"timeout": BUSY_TIMEOUT}, pool_size=8
             )
             event.listen(self._engine.sync_engine, "connect", _set_sqlite_pragmas)
+            self._threads = _SqliteThreads(self.url)
         else:
             try:
                 self._engine = create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
@@ -72,6 +84,8 @@ class Database:
 
     async def close(self) -> None:
         """Give all connections back."""
+        if self.is_sqlite:
+            await asyncio.to_thread(self._threads.close)
         await self._engine.dispose()
 
     async def migrate(self) -> None:
@@ -130,42 +144,90 @@ class Database:
         except (DBAPIError, OSError) as error:
             raise self._translate(error) from error
 
+    async def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """All rows of a query: what ``reading`` gives, without a hop to a thread for every step."""
+
+        def read(connection: Connection) -> Sequence[Row[Any]]:
+            return connection.execute(query).all()
+
+        try:
+            if self.is_sqlite:
+                return await self._threads.read(read)
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(read)
+        except (DBAPIError, OSError) as error:
+            raise self._translate(error) from error
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do a transaction that may be repeated, and give what it gives once it is committed.
+
+        What is written may have cost money: while the database is busy, or when another transaction
+        got in the way, it is tried again for a minute before ``RecordsBusyError`` comes out.
+
+        Args:
+            work: statements on a connection; it waits for nothing else.
+
+        Raises:
+            IntegrityError: a constraint forbids the write, which is the caller's business.
+        """
+        try:
+            return await self._transact_once(work)
+        except RecordsBusyError as error:
+            log.warning("%s", error)
+        return await self._insist(work)
+
+    async def _transact_once(self, work: Callable[[Connection], T]) -> T:
+        try:
+            if self.is_sqlite:
+                return await self._threads.write(work)
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(work)
+        except IntegrityError:
+            raise
+        except (DBAPIError, OSError) as error:
+            raise self._translate(error) from error
+
     async def insert_new(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-        """Insert rows, leaving those whose key exists as they are; insists as ``write`` does."""
+        """Insert rows, leaving those whose key exists as they are; insists as ``transact`` does."""
         if not rows:
             return
-        dialect = sqlite if self.is_sqlite else postgresql
-        statement = dialect.insert(table).on_conflict_do_nothing()
+        statement = self.inserting(table)
+        # In the order of their keys: two that insert the same never wait for each other in turn.
+        names = [column.name for column in table.primary_key]
+        ordered = sorted(rows, key=lambda row: [str(row[name]) for name in names])
 
-        async def insert(connection: AsyncConnection) -> None:
-            await connection.execute(statement, list(rows))
+        def insert(connection: Connection) -> None:
+            connection.execute(statement, ordered)
 
-        await self._insist(insert)
+        await self.transact(insert)
+
+    def inserting(self, table: Table) -> Executable:
+        """The statement that inserts rows, or leaves those whose key exists as they are.
+
+        The rows are given where it is executed: a statement that holds one is made and looked
+        through anew for each, which takes longer than the insert.
+        """
+        if self.is_sqlite:
+            return sqlite.insert(table).on_conflict_do_nothing()
+        return postgresql.insert(table).on_conflict_do_nothing()
 
     async def write(self, *statements: Executable) -> None:
-        """Execute statements that may be repeated, in one transaction.
+        """Execute statements that may be repeated, in one transaction; see ``transact``."""
 
-        What is written may have cost money: while the database is busy it is tried again for a
-        minute before ``RecordsBusyError`` comes out.
-        """
-
-        async def execute(connection: AsyncConnection) -> None:
+        def execute(connection: Connection) -> None:
             for statement in statements:
-                await connection.execute(statement)
+                connection.execute(statement)
 
-        await self._insist(execute)
+        await self.transact(execute)
 
-    async def _insist(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-        async for attempt in AsyncRetrying(
+    async def _insist(self, work: Callable[[Connection], T]) -> T:
+        return await AsyncRetrying(
             retry=retry_if_exception_type(RecordsBusyError),
-            wait=wait_exponential(multiplier=0.1, max=5),
+            wait=wait_exponential(multiplier=0.1, max=5) + wait_random(0, 0.05),
             stop=stop_after_delay(PERSIST_SECONDS),
             before_sleep=_say_why,
             reraise=True,
-        ):
-            with attempt:
-                async with self.writing() as connection:
-                    await work(connection)
+        )(self._transact_once, work)
 
     def _translate(self, error: Exception) -> StopeError:
         where = self.display_url
@@ -191,6 +253,16 @@ class Database:
                 f"The records at {where} are locked by another program; the work goes on once it "
                 "lets go, or end that program."
             )
+        if getattr(getattr(error, "orig", None), "sqlstate", None) in _COLLISIONS:
+            return RecordsBusyError(
+                f"Two transactions on the records at {where} got into each other's way: "
+                f"{_first_line(error)}; the work goes on."
+            )
+        if getattr(getattr(error, "orig", None), "sqlstate", None) in _AWAY:
+            return RecordsBusyError(
+                f"The records at {where} are starting or stopping: {_first_line(error)}; they are "
+                "tried again."
+            )
         if _says(error, "not a database", "malformed"):
             return RecordsError(
                 f"The file of the records ({where}) is not a sound SQLite database; restore it "
@@ -213,6 +285,48 @@ class Database:
                 f"The records at {where} do not answer: {_first_line(error)}; they are tried again."
             )
         return RecordsError(f"The records at {where} failed: {_first_line(error)}.")
+
+
+class _SqliteThreads:
+    """SQLite as it is, blocking, in threads of ours: a whole transaction is one hop to one of them.
+
+    An asynchronous driver makes a hop for every step of a transaction, five or six, and each takes
+    longer than the commit. One thread writes, for SQLite has one writer at a time.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._engine = create_engine(
+            url.set(drivername="sqlite+pysqlite"),
+            connect_args={"timeout": BUSY_TIMEOUT},
+            pool_size=_READERS + 1,
+        )
+        event.listen(self._engine, "connect", _set_sqlite_pragmas)
+        self._writer = ThreadPoolExecutor(1, "records-writer")
+        self._readers = ThreadPoolExecutor(_READERS, "records-reader")
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """A transaction, committed on success; it is ended also when nobody waits for it."""
+
+        def transact() -> T:
+            with self._engine.begin() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._writer, transact)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Read on a connection."""
+
+        def look() -> T:
+            with self._engine.connect() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, look)
+
+    def close(self) -> None:
+        """Wait for what is written, and give the connections back."""
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._engine.dispose()
 
 
 def _with_async_driver(url: str) -> URL:

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from stope.compression import packed, unpacked
 from stope.llm.chat import ChatAnswer, ChatRequest
 from stope.llm.ledger import LedgerEntry
 from stope.records.database import Database
-from stope.records.schema import llm_answer
+from stope.records.schema import answer_use, llm_answer
 
 _ANY_TEXT = "surrogatepass"
 """Half a surrogate pair is no UTF-8, but a model may say it, and it was paid for."""
 
 
-class SqlLedgerStore:
-    """The table ``llm_answer``."""
+@dataclass(frozen=True)
+class Booking:
+    """On whose account answers are: a run, its stage, and what an answer costs (None: unknown)."""
 
-    def __init__(self, database: Database) -> None:
+    run_id: str
+    stage: str
+    cost: Callable[[ChatAnswer], Decimal | None]
+
+
+class SqlLedgerStore:
+    """The table ``llm_answer``, and ``answer_use`` where there is a run to book answers to."""
+
+    def __init__(self, database: Database, booking: Booking | None = None) -> None:
         self._database = database
+        self._booking = booking
+
+    def on_account(self, booking: Booking) -> SqlLedgerStore:
+        """The same ledger, its answers booked to a run."""
+        return SqlLedgerStore(self._database, booking)
 
     async def find(self, key: str, since: datetime) -> LedgerEntry | None:
         """See ``LedgerStore``."""
@@ -30,8 +48,7 @@ class SqlLedgerStore:
             .where(llm_answer.c.request_key == key)
             .order_by(llm_answer.c.created_at.desc())
         )
-        async with self._database.reading() as connection:
-            rows = list(await connection.execute(query))
+        rows = await self._database.fetch(query)
         for status in ("accepted", "received"):
             for row in rows:
                 if row.status == status:
@@ -42,54 +59,97 @@ class SqlLedgerStore:
                 return _entry_of(row)
         return None
 
+    async def find_other(self, content_key: str, model: str) -> LedgerEntry | None:
+        """See ``LedgerStore``."""
+        query = (
+            select(llm_answer)
+            .where(
+                llm_answer.c.content_key == content_key,
+                llm_answer.c.model != model,
+                llm_answer.c.status == "accepted",
+            )
+            .order_by(llm_answer.c.created_at, llm_answer.c.id)
+            .limit(1)
+        )
+        rows = await self._database.fetch(query)
+        return _entry_of(rows[0]) if rows else None
+
     async def receive(
-        self, key: str, request: ChatRequest, answer: ChatAnswer, job_id: str
+        self,
+        key: str,
+        request: ChatRequest,
+        answer: ChatAnswer,
+        job_id: str,
+        content_key: str | None = None,
     ) -> LedgerEntry:
         """See ``LedgerStore``."""
         count = select(func.count()).where(llm_answer.c.request_key == key)
-        async with self._database.reading() as connection:
-            earlier = await connection.scalar(count)
-        entry = LedgerEntry(uuid.uuid4().hex, "received", None, answer)
-        await self._database.insert_new(
-            llm_answer,
-            [
-                {
-                    "id": entry.id,
-                    "request_key": key,
-                    "model": request.model,
-                    "request_json": request.model_dump_json().encode(),
-                    "content": answer.content.encode(errors=_ANY_TEXT),
-                    "finish_reason": answer.finish_reason,
-                    "status": entry.status,
-                    "prompt_tokens": answer.prompt_tokens,
-                    "completion_tokens": answer.completion_tokens,
-                    "latency": answer.latency,
-                    "attempt": (earlier or 0) + 1,
-                    "job_id": job_id,
-                    "created_at": datetime.now(UTC),
-                }
-            ],
-        )
+        booking = self._booking
+        cost = booking.cost(answer) if booking else None
+        entry = LedgerEntry(uuid.uuid4().hex, "received", None, answer, cost)
+        row = {
+            "id": entry.id,
+            "request_key": key,
+            "model": request.model,
+            "request_json": packed(request.model_dump_json().encode()),
+            "content": packed(answer.content.encode(errors=_ANY_TEXT)),
+            "finish_reason": answer.finish_reason,
+            "status": entry.status,
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "cost_usd": None if cost is None else float(cost),
+            "latency": answer.latency,
+            "job_id": job_id,
+            "run_id": booking.run_id if booking else None,
+            "stage": booking.stage if booking else None,
+            "content_key": content_key,
+            "created_at": datetime.now(UTC),
+        }
+        inserting = self._database.inserting
+
+        def receive(connection: Connection) -> None:
+            # In one transaction: no answer is paid for without being booked.
+            attempt = (connection.scalar(count) or 0) + 1
+            connection.execute(inserting(llm_answer), row | {"attempt": attempt})
+            if booking:
+                connection.execute(inserting(answer_use), self._use(booking, entry.id, "paid"))
+
+        await self._database.transact(receive)
         return entry
 
-    async def accept(self, entry_id: str) -> None:
+    async def serve(self, entry_id: str, how: str) -> None:
+        """See ``LedgerStore``. The first use of an answer by a run is the one that is kept."""
+        if self._booking is not None:
+            await self._database.insert_new(answer_use, [self._use(self._booking, entry_id, how)])
+
+    async def accept(self, entry_id: str) -> bool:
         """See ``LedgerStore``."""
         try:
             await self._judge(entry_id, "accepted", None)
         except IntegrityError:
             await self._judge(entry_id, "rejected", "another answer was accepted first")
+            return False
+        return True
 
     async def reject(self, entry_id: str, reason: str) -> None:
         """See ``LedgerStore``."""
         await self._judge(entry_id, "rejected", reason)
 
+    def _use(self, booking: Booking, answer_id: str, how: str) -> dict[str, object]:
+        return {
+            "run_id": booking.run_id,
+            "answer_id": answer_id,
+            "stage": booking.stage,
+            "how": how,
+            "created_at": datetime.now(UTC),
+        }
+
     async def _judge(self, entry_id: str, status: str, reason: str | None) -> None:
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(llm_answer)
-                .where(llm_answer.c.id == entry_id)
-                .values(status=status, reason=reason)
-            )
+        await self._database.write(
+            update(llm_answer)
+            .where(llm_answer.c.id == entry_id)
+            .values(status=status, reason=reason)
+        )
 
 
 def _entry_of(row: Row[tuple[object, ...]]) -> LedgerEntry:
@@ -98,10 +158,12 @@ def _entry_of(row: Row[tuple[object, ...]]) -> LedgerEntry:
         status=row.status,
         reason=row.reason,
         answer=ChatAnswer(
-            content=bytes(row.content).decode(errors=_ANY_TEXT),
+            content=unpacked(bytes(row.content), f"The answer {row.id}").decode(errors=_ANY_TEXT),
             finish_reason=row.finish_reason,
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.completion_tokens,
             latency=row.latency,
         ),
+        # The shortest decimal that is this float: what was stored.
+        cost_usd=None if row.cost_usd is None else Decimal(repr(row.cost_usd)),
     )

@@ -54,6 +54,7 @@ job = Table(
     Column("config_json", JSON, nullable=False),
     Column("namespace", String(64), nullable=False),
     Column("parent_id", String(64)),
+    Column("options_json", JSON),
     Column("status", String(24), nullable=False),
     Column("result_json", JSON),
     Column("created_at", _when, nullable=False),
@@ -208,8 +209,9 @@ run_use = Table(
     Column("run_id", String(64), primary_key=True),
     Column("kind", String(8), primary_key=True),
     Column("key", String(64), primary_key=True),
+    Column("name", String(160), primary_key=True),
     Index("ix_run_use_key", "key"),
-    comment="What a run needs: plans, units and artifacts. What no kept run needs may be deleted.",
+    comment="What a run needs: plans, units and artifacts, each with its name in the run.",
 )
 
 answer_use = Table(

@@ -25,8 +25,20 @@ class StageFacts(Frozen):
     llm_answers_reused: int | None = Field(
         default=None, ge=0, description="answers that were paid for before"
     )
+    llm_answers_from_other_models: int | None = Field(
+        default=None, ge=0, description="another model's answers that were taken over"
+    )
     prompt_tokens: int | None = Field(default=None, ge=0)
     completion_tokens: int | None = Field(default=None, ge=0)
+    cost_usd: float | None = Field(
+        default=None, ge=0, description="of the calls whose price is known"
+    )
+    cost_saved_usd: float | None = Field(
+        default=None, ge=0, description="what the reused answers had cost"
+    )
+    llm_calls_unpriced: int | None = Field(
+        default=None, ge=0, description="calls whose price is not known"
+    )
 
 
 class RunFacts(Frozen):
@@ -35,14 +47,16 @@ class RunFacts(Frozen):
     stages: tuple[StageFacts, ...]
 
 
-_SECONDS = ("wall_seconds", "engine_seconds")
+_AMOUNTS = ("wall_seconds", "engine_seconds", "cost_usd", "cost_saved_usd")
 _COUNTS = (
     "units_done",
     "units_reused",
     "llm_calls",
     "llm_answers_reused",
+    "llm_answers_from_other_models",
     "prompt_tokens",
     "completion_tokens",
+    "llm_calls_unpriced",
 )
 
 
@@ -53,7 +67,7 @@ def stage_facts(job: Job, runs: list[JobRun]) -> StageFacts | None:
         return None
     run = max(finished, key=lambda candidate: candidate.attempt)
     metrics = run.metrics or {}
-    seconds = {name: _number(metrics.get(name)) for name in _SECONDS}
+    amounts = {name: _number(metrics.get(name)) for name in _AMOUNTS}
     counts = {name: _number(metrics.get(name)) for name in _COUNTS}
     config = job.config
     model = {
@@ -66,8 +80,7 @@ def stage_facts(job: Job, runs: list[JobRun]) -> StageFacts | None:
         model=model or None,
         attempts=len(runs),
         finished_at=run.finished_at.isoformat(timespec="seconds") if run.finished_at else None,
-        wall_seconds=seconds["wall_seconds"],
-        engine_seconds=seconds["engine_seconds"],
+        **amounts,
         **{name: None if value is None else int(value) for name, value in counts.items()},
     )
 

@@ -19,11 +19,19 @@ FLAG_NAMES: dict[FlagKind, str] = {
     FlagKind.LOW_CONFIDENCE: "Hardly understood",
 }
 
+NAMES = ".names"
+"""Ends the id of the unit that looks for what a segment names, beside what it claims."""
+
 _UNDONE = {
     "transcribe": "Not transcribed",
     "diarize": "Speakers not told apart",
     "mine": "Not mined for claims",
+    "merge": "Not compared with other claims",
+    "split": "Not taken apart",
     "flagship": "Not judged",
+    "summary": "Not summed up",
+    "themes": "Themes not named",
+    "upload": "Not uploaded",
 }
 
 
@@ -82,6 +90,8 @@ def gap_sentence(gap: Gap) -> str:
 
 def gap_name(gap: Gap) -> str:
     """What was not done, in two or three words."""
+    if gap.stage == "mine" and gap.unit_id.endswith(NAMES):
+        return "Not searched for names"
     return _UNDONE.get(gap.stage, f"Not done ({gap.stage})")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 
+from stope.money.prices import dollars
 from stope.report.document import Document
 from stope.report.facts import StageFacts
 from stope.report.lines import clock
@@ -58,14 +60,30 @@ def _figures(facts: StageFacts) -> list[tuple[str, str]]:
     if facts.llm_calls is not None:
         reused = facts.llm_answers_reused or 0
         rows.append(("LLM calls", f"{facts.llm_calls:,} made, {reused:,} answers reused"))
+    if facts.llm_answers_from_other_models:
+        taken = facts.llm_answers_from_other_models
+        rows.append(("From other models", f"{taken:,} answers taken over"))
     if facts.prompt_tokens is not None:
         written = facts.completion_tokens or 0
         rows.append(("Tokens", f"{facts.prompt_tokens:,} read, {written:,} written"))
+    if facts.llm_calls and facts.cost_usd is not None:
+        rows.append(("Cost", _cost(facts.cost_usd, facts.llm_calls_unpriced or 0)))
+    if facts.cost_saved_usd:
+        rows.append(("Saved by the ledger", _cost(facts.cost_saved_usd, 0)))
     if facts.attempts > 1:
         rows.append(("Runs", f"{facts.attempts}"))
     if facts.finished_at:
         rows.append(("Finished", moment(facts.finished_at)))
     return rows
+
+
+def _cost(usd: float, unpriced: int) -> str:
+    """What calls cost; a price that is not known is said to be unknown, never nothing."""
+    known = dollars(Decimal(repr(usd)))
+    if not unpriced:
+        return known
+    unknown = f"{unpriced:,} calls of unknown price"
+    return f"{known} and {unknown}" if usd else unknown
 
 
 def _totals(stages: list[StageFacts]) -> list[tuple[str, str]]:

@@ -131,6 +131,7 @@ async def _told_apart(
         concurrency=engine.parallel,
         report=run.advance,
         draining=run.draining,
+        leases=run.leases,
     )
     run.note("telling the speakers apart")
     heard = [(item, done.outputs[item.id]) for item in stretches if item.id in done.outputs]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from stope.errors import UsageError
 from stope.identity import digest_of
+from stope.leases import Leases
 from stope.models.audio import Chunk, ChunkPlan
 from stope.models.transcript import LanguageGuess, RecordingLanguage
 from stope.speech.recognition import STAGE, Recognition
@@ -44,7 +45,10 @@ def check_language(recognition: Recognition, model: str, language: str | None) -
 
 
 async def recording_language(
-    recognition: Recognition, plan: ChunkPlan, draining: asyncio.Event
+    recognition: Recognition,
+    plan: ChunkPlan,
+    draining: asyncio.Event,
+    leases: Leases | None = None,
 ) -> str | None:
     """The one language of a recording; None when it has no speech, or the engine cannot tell.
 
@@ -55,6 +59,7 @@ async def recording_language(
         recognition: the chunks and their engine.
         plan: the chunk plan.
         draining: when set, no new chunk is listened to.
+        leases: what this attempt holds.
 
     Raises:
         StageFailedError: not one of the chosen chunks could be decoded.
@@ -68,7 +73,7 @@ async def recording_language(
     chosen = clear_chunks(plan.chunks)
 
     async def decide() -> RecordingLanguage:
-        guesses = await _guesses(recognition, chosen, draining)
+        guesses = await _guesses(recognition, chosen, draining, leases)
         found = likeliest(guesses)
         for chunk in chosen:
             heard = guesses[chunk.id].transcript if chunk.id in guesses else None
@@ -119,7 +124,10 @@ def likeliest(guesses: Mapping[str, LanguageGuess]) -> RecordingLanguage:
 
 
 async def _guesses(
-    recognition: Recognition, chunks: Sequence[Chunk], draining: asyncio.Event
+    recognition: Recognition,
+    chunks: Sequence[Chunk],
+    draining: asyncio.Event,
+    leases: Leases | None,
 ) -> dict[str, LanguageGuess]:
     async def do(unit: Unit[Chunk]) -> LanguageGuess:
         return await recognition.guess(unit.item)
@@ -145,5 +153,6 @@ async def _guesses(
         concurrency=recognition.engine.parallel,
         report=report,
         draining=draining,
+        leases=leases,
     )
     return done.outputs

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from stope.audio.decode import Audio
 from stope.errors import ProviderRejectedError, ProviderUnavailableError
+from stope.llm.governor import Governor
 from stope.llm.openai_chat import translate
 from stope.models.audio import SAMPLE_RATE
 from stope.models.transcript import ChunkTranscript, Flag, FlagKind, LanguageGuess, Word
@@ -72,6 +73,7 @@ class OpenAITranscriber:
         api_key: the secret, never shown.
         parallel: calls in flight that serve it well.
         timeout: seconds one call may take.
+        governor: lets the calls to its provider begin; None where nothing holds them back.
     """
 
     languages: frozenset[str] | None = None
@@ -87,7 +89,9 @@ class OpenAITranscriber:
         api_key: str,
         parallel: int,
         timeout: float,
+        governor: Governor | None = None,
     ) -> None:
+        self._governor = governor
         self.parallel = parallel
         self._label = label
         self._model = model
@@ -138,18 +142,22 @@ class OpenAITranscriber:
 
     async def _ask(self, audio: Audio, language: str | None, way: Way) -> str:
         # The client's own answer types trust the server; ours are checked.
-        call: Any = self._client.audio.transcriptions.with_raw_response.create
-        try:
-            reply = await call(
-                file=("chunk.wav", _wav(audio), "audio/wav"),
-                model=self._model,
-                response_format="verbose_json",
-                timestamp_granularities=["word", "segment"],
-                temperature=_TEMPERATURES[way],
-                **({} if language is None else {"language": language}),
-            )
-        except openai.OpenAIError as error:
-            raise translate(error, self._label) from error
+        create: Any = self._client.audio.transcriptions.with_raw_response.create
+
+        async def call() -> Any:
+            try:
+                return await create(
+                    file=("chunk.wav", _wav(audio), "audio/wav"),
+                    model=self._model,
+                    response_format="verbose_json",
+                    timestamp_granularities=["word", "segment"],
+                    temperature=_TEMPERATURES[way],
+                    **({} if language is None else {"language": language}),
+                )
+            except openai.OpenAIError as error:
+                raise translate(error, self._label) from error
+
+        reply = await (call() if self._governor is None else self._governor.call(call))
         if "html" in reply.headers.get("content-type", ""):
             raise ProviderRejectedError(
                 f"{self._label} answers with a web page; check the base URL, which usually ends "

@@ -72,9 +72,9 @@ async def transcribe(
         run.note("finding speech")
         return await asyncio.to_thread(plan_chunks, samples)
 
-    plan_key = digest_of([STAGE, "plan", job.namespace, CHUNK_PLAN_VERSION, job.input.digest])
+    plan_key = chunk_plan_key(job.namespace, job.input.digest)
     plan = await stored_plan(units, plan_key, STAGE, ChunkPlan, make_plan)
-    checkpoint.duration = round(plan.duration, 3)
+    checkpoint.duration = run.duration = round(plan.duration, 3)
 
     checkpoint.stage = "transcribing"
     await run.enter("transcribing")
@@ -92,7 +92,7 @@ async def transcribe(
     language = job.config.language
     if language is None:
         run.note("detecting the language")
-        language = await recording_language(recognition, plan, run.draining)
+        language = await recording_language(recognition, plan, run.draining, run.leases)
 
     async def do(unit: Unit[Chunk]) -> ChunkTranscript:
         return await recognition.hear(unit.item, language)
@@ -118,6 +118,7 @@ async def transcribe(
         concurrency=engine.parallel,
         report=report,
         draining=run.draining,
+        leases=run.leases,
     )
 
     transcript = assemble_transcript(plan, done.outputs, language)
@@ -164,6 +165,11 @@ async def transcribe(
     await run.enter("completed")
     await asyncio.to_thread(remove_scratch, samples)
     return outcome
+
+
+def chunk_plan_key(namespace: str, digest: str) -> str:
+    """Under what the chunk plan of a recording is stored, given its content's digest."""
+    return digest_of([STAGE, "plan", namespace, CHUNK_PLAN_VERSION, digest])
 
 
 def _validate(path: Path, digest: str) -> None:

@@ -8,7 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stope.errors import UsageError
-from stope.models.job import InputKind, Job, JobConfig, JobInput, JobRun, JobStatus, JobType
+from stope.models.job import (
+    InputKind,
+    Job,
+    JobConfig,
+    JobInput,
+    JobOptions,
+    JobRun,
+    JobStatus,
+    JobType,
+)
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
 
@@ -140,3 +149,104 @@ async def test_opening_a_finished_run_again_changes_nothing(jobs: JobRecords) ->
     await jobs.finish_run("r1", JobStatus.SUCCEEDED, result=RESULT)
     await jobs.begin_run("mine-1", "r1", "mine-1")
     assert (await jobs.get("mine-1")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_run_that_waits_is_begun_in_its_turn(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    first, second = [await jobs.create_run("mine-1", "mine-1") for _ in range(2)]
+    assert [(run.attempt, run.status, run.temporal_run_id) for run in (first, second)] == [
+        (1, JobStatus.QUEUED, None),
+        (2, JobStatus.QUEUED, None),
+    ]
+    assert await jobs.last_run("mine-1") == first
+    begun = [await jobs.begin_run("mine-1", name, "p/mine") for name in ("t1", "t1", "t2", "t3")]
+    assert [run.run_id for run in begun] == [first.run_id, first.run_id, second.run_id, "t3"]
+    assert (begun[0].workflow_id, begun[0].temporal_run_id) == ("p/mine", "t1")
+    assert [run.attempt for run in await jobs.runs("mine-1")] == [1, 2, 3]
+
+
+async def test_waiting_runs_are_each_begun_by_one_of_many_at_once(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    waiting = [(await jobs.create_run("mine-1", "mine-1")).run_id for _ in range(3)]
+    names = ["t1", "t2", "t3", "t4"]
+    begun = await asyncio.gather(
+        *(jobs.begin_run("mine-1", name, "mine-1") for name in [*names, *names])
+    )
+    by_name = {run.temporal_run_id: run.run_id for run in begun}
+    assert set(waiting) < set(by_name.values())
+    assert len(set(by_name.values())) == len(names)
+
+
+async def test_a_run_that_waits_hides_nothing_of_the_one_that_was_begun(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "t1", "mine-1")
+    await jobs.create_run("mine-1", "mine-1")
+    await jobs.finish_run("t1", JobStatus.FAILED, error_code="Late", error_message="Too late.")
+    assert (await jobs.get("mine-1")).status is JobStatus.FAILED
+    last = await jobs.last_run("mine-1")
+    assert last is not None
+    assert last.run_id == "t1"
+
+
+async def test_a_pause_is_on_run_and_job_and_never_on_a_finished_one(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "t1", "mine-1")
+    await jobs.mark_run("t1", JobStatus.PAUSED, code="Paused", message="Wait.")
+    run = await jobs.get_run("t1")
+    assert (run.status, run.error_code, run.error_message) == (JobStatus.PAUSED, "Paused", "Wait.")
+    assert (await jobs.get("mine-1")).status is JobStatus.PAUSED
+    await jobs.mark_run("t1", JobStatus.RUNNING)
+    assert (await jobs.get_run("t1")).error_message is None
+    await jobs.finish_run("t1", JobStatus.SUCCEEDED, result=RESULT)
+    await jobs.mark_run("t1", JobStatus.PAUSED)
+    assert (await jobs.get("mine-1")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_checkpoint_of_ones_own_is_taken_unless_the_run_writes_its_own(
+    jobs: JobRecords,
+) -> None:
+    await jobs.create(job_of())
+    run = await jobs.create_run("mine-1", "mine-1")
+    await jobs.save_checkpoint(run.run_id, {"progress": 50})
+    assert (await jobs.get_run(run.run_id)).checkpoint == {"progress": 50}
+    await jobs.begin_run("mine-1", "t1", "mine-1")
+    assert (await jobs.get_run(run.run_id)).checkpoint == {"progress": 50}
+    with pytest.raises(UsageError, match="is running and writes its own"):
+        await jobs.save_checkpoint(run.run_id, {})
+    assert await jobs.write_checkpoint(run.run_id, 1, 1, {"stage": "mining"})
+    with pytest.raises(UsageError, match="no run"):
+        await jobs.save_checkpoint("absent", {})
+
+
+async def test_a_failed_attempt_keeps_the_result_and_the_metrics_there_are(
+    jobs: JobRecords,
+) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "t1", "mine-1")
+    await jobs.finish_run("t1", JobStatus.SUCCEEDED, result=RESULT)
+    await jobs.requeue("mine-1", "t2", again=True)
+    assert (await jobs.get("mine-1")).status is JobStatus.QUEUED
+    await jobs.begin_run("mine-1", "t2", "mine-1")
+    await jobs.note_metrics("t2", {"units_done": 3})
+    await jobs.finish_run("t2", JobStatus.FAILED, error_code="x", error_message="x.")
+    job, run = await jobs.get("mine-1"), await jobs.get_run("t2")
+    assert (job.status, job.result) == (JobStatus.SUCCEEDED, RESULT)
+    assert (run.status, run.metrics) == (JobStatus.FAILED, {"units_done": 3})
+
+
+async def test_a_job_that_nobody_began_can_be_given_up(jobs: JobRecords) -> None:
+    for name in ("mine-1", "mine-2"):
+        await jobs.create(job_of(name))
+    await jobs.begin_run("mine-2", "t2", "mine-2")
+    await jobs.give_up("mine-1", "t1")
+    await jobs.give_up("mine-2", "t2")
+    statuses = [(await jobs.get(name)).status for name in ("mine-1", "mine-2")]
+    assert statuses == [JobStatus.CANCELLED, JobStatus.RUNNING]
+
+
+async def test_how_a_job_is_worked_on_is_kept_with_it(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    assert (await jobs.get("mine-1")).options == JobOptions()
+    wanted = JobOptions(max_workers=3, max_usd=1.5, chain=True, redo_from=JobType.MINE)
+    await jobs.set_options("mine-1", wanted)
+    assert (await jobs.get("mine-1")).options == wanted

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from stope.errors import RecordsBusyError
 from stope.records import database as database_module
@@ -62,10 +62,13 @@ async def test_records_without_room_are_named_and_keep_what_they_have(
     records: Database, tmp_path: Path
 ) -> None:
     await records.insert_new(unit, [row("a")])
-    async with records.engine.connect() as connection:
-        pages = await connection.scalar(text("PRAGMA page_count"))
+
+    def fill(connection: Connection) -> None:
+        pages = connection.scalar(text("PRAGMA page_count"))
         # SQLite says the same when the disk has no page left.
-        await connection.execute(text(f"PRAGMA max_page_count={pages}"))
+        connection.execute(text(f"PRAGMA max_page_count={pages}"))
+
+    await records.transact(fill)
     with pytest.raises(RecordsBusyError) as caught:
         await records.insert_new(unit, [row("b", 100_000)])
     assert str(caught.value) == (

@@ -143,7 +143,8 @@ class MoodyLlm:
         elif self.mood == "truncated":
             answer = self._answer('{"claims": [{"quote": "In', "length")
         else:
-            answer = self.script.answer(body)
+            call = self.script.arrival(body, "moody")
+            return 200, "application/json", self.script.answer(call, body)
         return 200, "application/json", json.dumps(answer).encode()
 
     def _answer(self, content: str, finish: str) -> dict[str, Any]:

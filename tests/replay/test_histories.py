@@ -2,7 +2,9 @@
 
 ``histories/*.json`` were exported from real runs; those that end in ``-v1`` were written before
 workflows took reports of progress and set search attributes, and stand for jobs that were open
-then. The flagship stage of the others lost its worker in the middle. A change of workflow code
+then. The flagship stage of those with a plain name lost its worker in the middle; the others were
+paused by hand and at a limit, chained, tried again for their gaps, or made afresh from a stage on
+(``tests/workflows/lab.py`` made them). A change of workflow code
 that breaks one of them would strand the jobs of people who upgrade: version it with
 ``workflow.patched`` instead.
 """
@@ -19,9 +21,11 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
+from stope import names
 from worker import WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+JOBS = [path for path in HISTORIES if path.stem != "gc"]
 
 
 def _history(path: Path) -> WorkflowHistory:
@@ -32,24 +36,23 @@ def _replayer() -> Replayer:
     return Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
 
 
-def test_every_workflow_type_has_a_committed_history() -> None:
+def test_every_type_of_job_has_a_committed_history() -> None:
     kinds = {
         json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"][
             "workflowType"
         ]["name"]
         for path in HISTORIES
     }
-    assert kinds == {workflow.__name__ for workflow in WORKFLOWS}
+    assert kinds >= set(names.WORKFLOW_OF_TYPE.values())
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_attributes_are_set_only_by_runs_that_were_asked_to(path: Path) -> None:
     kinds = {event.event_type for event in _history(path).events}
-    shown = {
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
-        EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
-    }
-    assert kinds & shown == (set() if path.stem.endswith("-v1") else shown)
+    asked = not path.stem.endswith("-v1")
+    assert (EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES in kinds) == asked
+    if not asked:
+        assert EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED not in kinds
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

@@ -17,6 +17,7 @@ from stope.models.checkpoint import (
     MineCheckpoint,
     PipelineCheckpoint,
     TranscribeCheckpoint,
+    UploadCheckpoint,
 )
 from stope.speech.stage import _show_transcript
 from tests.builders import named_json, transcript_of
@@ -35,12 +36,17 @@ DOCUMENTED = {
         *("stage", "total_claims", "completed_claims"),
         *("progress_percent", "final_result"),
     ),
+    UploadCheckpoint: (
+        *("stage", "total_items", "completed_items"),
+        *("progress_percent", "final_result"),
+    ),
     PipelineCheckpoint: ("completed_stages", "results"),
 }
 STAGES = {
     TranscribeCheckpoint: "validating transcribing diarizing storing completed failed",
     MineCheckpoint: "parsing mining storing completed failed",
     FlagshipCheckpoint: "loading evaluating storing completed failed",
+    UploadCheckpoint: "preparing uploading verifying completed failed",
 }
 
 

@@ -10,7 +10,15 @@ import pytest
 
 from stope.identity import canonical_json, digest_bytes, digest_file, digest_of
 from stope.models.gap import Gap
-from stope.models.job import Diarize, DiarizerName, JobConfig, JobType, Selection, job_id_of
+from stope.models.job import (
+    AcceptCached,
+    Diarize,
+    DiarizerName,
+    JobConfig,
+    JobType,
+    Selection,
+    job_id_of,
+)
 from stope.recipes import recipe_of
 
 CONTENT = "a" * 64
@@ -25,11 +33,14 @@ CHANGES = {
     "flagship_model": "openai:other",
     "selection": Selection.ASKED,
     "segment_tokens": 500,
+    "accept_cached": AcceptCached.ANY_MODEL,
+    "upload_to": "file:///elsewhere",
 }
 DECIDES = {
     JobType.TRANSCRIBE: {"asr_model", "language", "diarize", "diarizer", "speakers"},
-    JobType.MINE: {"miner_model", "selection", "segment_tokens"},
-    JobType.FLAGSHIP: {"flagship_model"},
+    JobType.MINE: {"miner_model", "selection", "segment_tokens", "accept_cached"},
+    JobType.FLAGSHIP: {"flagship_model", "accept_cached"},
+    JobType.UPLOAD: {"upload_to"},
     JobType.PIPELINE: set(CHANGES),
 }
 

@@ -200,4 +200,7 @@ async def test_the_spend_is_what_the_calls_came_to() -> None:
         "prompt_tokens": 30,
         "completion_tokens": 5,
         "llm_seconds": 0.25,
+        "cost_usd": 0.0,
+        "cost_saved_usd": 0.0,
+        "llm_calls_unpriced": 2,
     }

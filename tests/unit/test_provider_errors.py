@@ -17,6 +17,7 @@ from temporalio.testing import ActivityEnvironment
 import stope.errors
 from activities.failures import UNEXPECTED_ATTEMPTS, failure_of, translated
 from stope.errors import (
+    PausedError,
     PermanentError,
     ProviderRateLimitedError,
     ProviderRejectedError,
@@ -132,6 +133,9 @@ async def test_a_failing_server_is_asked_again(status: int) -> None:
         ({"retry-after": "7"}, timedelta(seconds=7)),
         ({"retry-after": "-1"}, timedelta(0)),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "7", "retry-after-ms": "6250"}, timedelta(seconds=6.25)),
+        ({"retry-after-ms": "99999999"}, timedelta(hours=1)),
+        ({"retry-after": "7", "retry-after-ms": "soon"}, timedelta(seconds=7)),
         ({}, None),
     ],
 )
@@ -201,7 +205,9 @@ def test_every_error_is_translated_retryable_or_not(cls: type[StopeError]) -> No
     failure = failure_of(cls("What, where, how."))
     assert failure.type == cls.__name__.removesuffix("Error")
     assert failure.message == "What, where, how."
-    assert failure.non_retryable is issubclass(cls, (UsageError, PermanentError, UnitError))
+    assert failure.non_retryable is issubclass(
+        cls, (UsageError, PermanentError, PausedError, UnitError)
+    )
     assert failure.non_retryable is not issubclass(cls, TransientError)
 
 

@@ -14,7 +14,7 @@ from cli.summary import print_summary
 from stope.models.gap import Gap
 from stope.models.job import JobStatus, JobType
 from stope.models.knowledge import Summary, Theme
-from stope.models.progress import StageProgress
+from stope.models.progress import Spent, StageProgress
 from stope.models.verdict import Decision
 from stope.models.view import JobView, StageView
 from stope.report.document import Document
@@ -140,11 +140,11 @@ def stage_view(
         ),
         (
             stage_view(progress=progress(stage="diarizing", done=0, total=4)),
-            "diarizing, 0/4, time left unknown",
+            "diarizing, 0/4, time unknown until the first unit",
         ),
         (
             stage_view(progress=progress(done=2, total=4, reused=2)),
-            "transcribing, 2/4, time left unknown, 2 reused",
+            "transcribing, 2/4, time unknown until the first unit, 2 reused",
         ),
         (
             stage_view(
@@ -155,6 +155,25 @@ def stage_view(
             ),
             "mining, 5/6, 8.1/min, 1 gap",
         ),
+        (
+            stage_view(progress=progress(done=2, total=4, reused=2, usual=3.5)),
+            "transcribing, 2/4, about 00:07 left, 2 reused",
+        ),
+        (
+            stage_view(
+                JobType.MINE,
+                progress=progress(
+                    job_type="mine",
+                    stage="mining",
+                    done=6,
+                    total=6,
+                    spent=Spent(prompt_tokens=1200, completion_tokens=34, cost_usd=0.0042),
+                ),
+            ),
+            "mining, 6/6, 1,234 tokens, $0.0042",
+        ),
+        (stage_view(waiting="waiting for a worker"), "waiting for a worker"),
+        (stage_view(waiting="it is away", paused=True), "paused"),
         (stage_view(progress=progress(note="loading tiny.en")), "transcribing, loading tiny.en"),
         (stage_view(state="completed"), "done"),
         (stage_view(state="not_started"), "not started"),
@@ -194,6 +213,34 @@ def test_a_stage_that_had_its_result_is_kept_from_before() -> None:
     last = page.file.getvalue().rsplit("transcribe", 1)[1]
     assert "kept from before" in last
     assert "done in" in last
+
+
+def test_a_pipelines_time_left_is_a_line_of_its_own_and_says_what_it_does_not_know() -> None:
+    page = Console(file=io.StringIO(), width=COLUMNS, force_terminal=True, color_system=None)
+    half = progress(done=10, total=20, elapsed=100)
+    with Bars(page) as bars:
+        bars.show(
+            _view(
+                JobStatus.RUNNING,
+                stage_view(progress=half),
+                stage_view(JobType.MINE, state="not_started"),
+            )
+        )
+    assert isinstance(page.file, io.StringIO)
+    last = page.file.getvalue().rsplit("in all", 1)[1]
+    assert "at least 01:40 left" in last
+
+
+def test_why_a_whole_job_waits_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    paused = _view(JobStatus.PAUSED, stage_view(paused=True)).model_copy(
+        update={"waiting": "It was paused by hand. Go on with `stope unpause pipeline-1`."}
+    )
+    with Lines() as lines:
+        for _ in range(3):
+            lines.show(paused)
+    said = capsys.readouterr().err
+    assert said.count("stope unpause pipeline-1") == 1
+    assert said.count("transcribe: paused") == 1
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])

@@ -12,9 +12,12 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from stope import names
-from stope.models.job import JobStatus, JobType
+from stope.models.job import JobConfig, JobStatus, JobType
 from stope.models.messages import (
     FailRun,
+    MarkRun,
+    NextOpened,
+    OpenNext,
     OpenRun,
     OpenStage,
     RunOpened,
@@ -23,6 +26,7 @@ from stope.models.messages import (
     StageOpened,
     StageRequest,
 )
+from stope.models.route import next_stage
 from worker import WORKFLOWS
 
 DONE = StageDone(status=JobStatus.SUCCEEDED, output_id="out", result={"n": 1})
@@ -38,6 +42,8 @@ class RecordedActivities:
     ) -> None:
         self.asked: list[str] = []
         self.failed: list[FailRun] = []
+        self.marked: list[MarkRun] = []
+        self.opened: list[OpenStage] = []
         self._finished = finished
         self._stage = stage
 
@@ -45,11 +51,16 @@ class RecordedActivities:
     async def open_run(self, request: OpenRun) -> RunOpened:
         self.asked.append(f"open_run {request.job_id}")
         stages = (JobType.TRANSCRIBE, JobType.MINE, JobType.FLAGSHIP)
-        return RunOpened(attempt=1, stages=stages if request.job_id.startswith("pipeline") else ())
+        return RunOpened(
+            attempt=1,
+            run_id=f"run of {request.job_id}",
+            stages=stages if request.job_id.startswith("pipeline") else (),
+        )
 
     @activity.defn(name=names.OPEN_STAGE)
     async def open_stage(self, request: OpenStage) -> StageOpened:
         self.asked.append(f"open_stage {request.stage.value}")
+        self.opened.append(request)
         done = DONE if request.stage in self._finished else None
         return StageOpened(job_id=f"{request.stage.value}-1", done=done)
 
@@ -65,6 +76,20 @@ class RecordedActivities:
     @activity.defn(name=names.FAIL_RUN)
     async def fail_run(self, request: FailRun) -> None:
         self.failed.append(request)
+
+    @activity.defn(name=names.MARK_RUN)
+    async def mark_run(self, request: MarkRun) -> None:
+        self.marked.append(request)
+
+    @activity.defn(name=names.OPEN_NEXT)
+    async def open_next(self, request: OpenNext) -> NextOpened:
+        """Jobs of this harness are named <type>-<rest>: the next one keeps the rest."""
+        self.asked.append(f"open_next {request.job_id}")
+        kind, _, rest = request.job_id.partition("-")
+        following = next_stage(JobType(kind), JobConfig())
+        if following is None:
+            return NextOpened()
+        return NextOpened(job_id=f"{following.value}-{rest}", type=following)
 
     @activity.defn(name=names.TRANSCRIBE_AUDIO)
     async def transcribe_audio(self, request: StageRequest) -> StageDone:
@@ -83,14 +108,18 @@ class RecordedActivities:
 
 
 @asynccontextmanager
-async def serving(client: Client, activities: RecordedActivities) -> AsyncIterator[None]:
-    """Uncached workers on all queues: every workflow task replays the whole history."""
+async def serving(
+    client: Client, activities: RecordedActivities, queues: Sequence[str] = names.QUEUES
+) -> AsyncIterator[None]:
+    """Uncached workers on the queues: every workflow task replays the whole history."""
     orchestration: list[Callable[..., Any]] = [
         activities.open_run,
         activities.open_stage,
         activities.save_stage,
         activities.close_pipeline,
         activities.fail_run,
+        activities.mark_run,
+        activities.open_next,
     ]
     async with AsyncExitStack() as stack:
         for queue, functions in {
@@ -98,6 +127,8 @@ async def serving(client: Client, activities: RecordedActivities) -> AsyncIterat
             names.SPEECH_QUEUE: [activities.transcribe_audio],
             names.LLM_QUEUE: [activities.mine_transcript, activities.evaluate_claims],
         }.items():
+            if queue not in queues:
+                continue
             worker = Worker(
                 client,
                 task_queue=queue,

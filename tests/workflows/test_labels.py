@@ -10,8 +10,9 @@ from activities.progress import Milestones
 from stope.models.job import InputKind, JobInput, JobStatus, JobType
 from stope.models.messages import StageDone
 from stope.models.progress import StageProgress
-from workflows.details import RUNNING, Heading, StageRow, markdown
+from workflows.details import Heading, markdown
 from workflows.labels import source_label, static_details, title
+from workflows.rows import RUNNING, StageRow
 
 SUMMARY_BYTES = 400
 """What Temporal's server accepts."""
@@ -88,13 +89,13 @@ def test_details_have_a_row_for_each_stage() -> None:
     assert "**talk.opus**: pipeline, attempt 3, **running**" in text
     assert (
         "| [transcribe](/namespaces/default/workflows/p%2Ftranscribe) | succeeded with gaps "
-        "| 9, 4 reused, 1 gap |  | 1,234 words |"
+        "| ▰▰▰▰▰▰100% | 9, 4 reused, 1 gap |  |  | 1,234 words |"
     ) in text
     assert (
         "| [mine](/namespaces/default/workflows/p%2Fmine) | mining, try 2 "
-        "| 30 of 40 (75 %), 20 reused | 20.0/min, 0:30 left |  |"
+        "| ▰▰▰▰▱▱75% | 30 of 40, 20 reused | 20.0/min, 0:30 left |  |  |"
     ) in text
-    assert "| flagship | not started |  |  |  |" in text
+    assert "| flagship | not started |  |  |  |  |  |" in text
     assert "Jobs: `pipeline-1`, `transcribe-1`, `mine-1`" in text
     assert "2026-03-01 12:00:00 UTC" in text
 
@@ -115,6 +116,26 @@ def test_a_first_attempt_reports_every_stage_and_every_fifth_once() -> None:
     assert told[:2] == [True, False]
     assert told[-1]
     assert sum(told) == 1 + 6 + 1
+
+
+def test_a_first_attempt_tells_the_first_gaps_at_once_and_then_every_doubling() -> None:
+    milestones = Milestones(attempt=1)
+    told = [
+        gaps
+        for gaps in range(1001)
+        if milestones.reached(_progress(0, 100_000).model_copy(update={"gaps": gaps}))
+    ]
+    assert told == [0, 1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512]
+
+
+def test_gaps_of_later_attempts_add_nothing_to_history() -> None:
+    for attempt in range(2, 100):
+        milestones = Milestones(attempt)
+        milestones.reached(_progress(701, 1000, reused=700))
+        assert not any(
+            milestones.reached(_progress(701, 1000, reused=700).model_copy(update={"gaps": gaps}))
+            for gaps in range(1, 50)
+        )
 
 
 def test_attempts_that_commit_nothing_add_nothing_to_history() -> None:

@@ -20,36 +20,80 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
+from activities.failures import translated
 from activities.progress import reporting
 from client import JobClient, connect_temporal
 from search_attributes import register_search_attributes
 from stope import names
 from stope.dev_server import DevServer
-from stope.models.job import JobType
-from stope.models.messages import JobRequest, ProgressReport, RunOptions, StageDone, StageRequest
-from stope.models.progress import StageProgress
+from stope.errors import ProviderUnavailableError
+from stope.models.gap import Gap
+from stope.models.job import JobStatus, JobType
+from stope.models.messages import (
+    JobRequest,
+    OpenRun,
+    ProgressReport,
+    RunOpened,
+    RunOptions,
+    StageDone,
+    StageRequest,
+)
+from stope.models.progress import Spent, StageProgress, gap_notes
 from stope.settings import Settings
 from tests.waiting import until
 from tests.workflows.harness import DONE, RecordedActivities, new_id, serving
 from worker import WORKFLOWS, run_worker
-from workflows.attributes import JOB_TYPE, PROGRESS, SOURCE, STAGE, start_attributes
+from workflows.attributes import (
+    COST,
+    GAPS,
+    JOB_TYPE,
+    PROGRESS,
+    SOURCE,
+    STAGE,
+    start_attributes,
+)
 
 TEXT = "The river rose in 1910. The bridge fell in 1911."
 
 
+GAP = Gap(stage="mine", unit_id="seg_0003", reason="No valid answer", start=130, end=165)
+SPENT = Spent(prompt_tokens=900, completion_tokens=100, cost_usd=0.25)
+
+
 class HeldMining(RecordedActivities):
-    """Mining reports half of its units, and ends when it is released."""
+    """Mining reports some of its units and a gap, and ends when it is released."""
 
     def __init__(self) -> None:
         super().__init__()
         self.release = asyncio.Event()
 
     @activity.defn(name=names.MINE_TRANSCRIPT)
-    async def mine_transcript(self, request: StageRequest) -> StageDone:  # type: ignore[override]
+    async def mine_transcript(self, request: StageRequest) -> StageDone:
         async with reporting(request) as report:
-            report(StageProgress(job_type="mine", stage="mining", done=5, total=10, elapsed=60))
+            report(
+                StageProgress(
+                    job_type="mine",
+                    stage="mining",
+                    done=4,
+                    total=10,
+                    gaps=1,
+                    named=gap_notes([GAP]),
+                    elapsed=60,
+                    spent=SPENT,
+                )
+            )
             await self.release.wait()
-        return DONE.model_copy(update={"result": {"claims_extracted": 7}, "units": 10})
+        return DONE.model_copy(
+            update={
+                "status": JobStatus.SUCCEEDED_WITH_GAPS,
+                "result": {"claims_extracted": 7},
+                "units": 9,
+                "gaps": 1,
+                "named": gap_notes([GAP]),
+                "attempt": activity.info().attempt,
+                "spent": SPENT + SPENT,
+            }
+        )
 
 
 async def _start(client: Client, job_type: JobType, source: str, **options: Any) -> str:
@@ -103,41 +147,107 @@ async def test_progress_inside_a_stage_moves_its_page_and_its_pipelines(temporal
             pages = [await _details(temporal, job_id)]
             if "mine" in pages[0] and "| running |" not in pages[0]:
                 pages.append(await _details(temporal, child))
-            return len(pages) == 2 and all("5 of 10 (50 %)" in page for page in pages)
+            return len(pages) == 2 and all("4 of 10, 1 gap" in page for page in pages)
 
         async def begun() -> bool:
             return "open_run mine-1" in activities.asked
 
         await until(begun, "the mine stage")
-        await until(both_told, "half of the segments on both pages")
+        await until(both_told, "the segments on both pages")
         page = await _details(temporal, job_id)
         assert "**talk.opus**: pipeline, attempt 1, **running**" in page
         assert (
-            f"workflows/{job_id}%2Fmine) | mining | 5 of 10 (50 %) | 5.0/min, 1:00 left |" in page
-        )
+            f"workflows/{job_id}%2Fmine) | mining | ▰▰▱▱▱▱40% | 4 of 10, 1 gap "
+            "| 4.0/min, 1:00 left | 1,000 tokens, $0.25 |"
+        ) in page
         assert "| flagship | not started |" in page
+        assert "▰▰▰▰▱▱▱▱▱▱ 46 %, at least 1:00 left, 1,000 tokens, $0.25, 1 gap" in page
+        assert "- mine seg_0003, 2:10-2:45: No valid answer" in page
         assert await _attributes(temporal, job_id) == {
             "StopeJobType": "pipeline",
             "StopeStage": "mine",
             "StopeSource": "talk.opus",
-            "StopeProgress": 50,
+            "StopeProgress": 46,
+            "StopeGaps": 1,
+            "StopeCost": 0.25,
         }
         assert await _attributes(temporal, child) == {
             "StopeJobType": "mine",
             "StopeStage": "mining",
             "StopeSource": "talk.opus",
-            "StopeProgress": 50,
+            "StopeProgress": 40,
+            "StopeGaps": 1,
+            "StopeCost": 0.25,
         }
         activities.release.set()
         await temporal.get_workflow_handle(job_id).result()
         page = await _details(temporal, job_id)
         assert "**succeeded**" in page
-        assert "| succeeded | 10 |  | 7 claims |" in page
+        assert (
+            "| succeeded with gaps | ▰▰▰▰▰▰100% | 9, 1 gap |  | 2,000 tokens, $0.50 | 7 claims |"
+        ) in page
     for workflow_id, job_type in ((job_id, "pipeline"), (child, "mine")):
         ended = await _attributes(temporal, workflow_id)
         assert (ended["StopeJobType"], ended["StopeStage"]) == (job_type, "completed")
         assert ended["StopeProgress"] == 100
+        assert (ended["StopeGaps"], ended["StopeCost"]) == (1, 0.5)
         await _replays(temporal, workflow_id)
+
+
+async def test_a_workflow_from_before_the_newer_attributes_sets_none_of_them(
+    temporal: Client,
+) -> None:
+    activities = HeldMining()
+    activities.release.set()
+    async with serving(temporal, activities):
+        job_id = new_id(JobType.PIPELINE)
+        await temporal.start_workflow(
+            names.WORKFLOW_OF_TYPE["pipeline"],
+            JobRequest(job_id=job_id, options=RunOptions(search_attributes=True)),
+            id=job_id,
+            task_queue=names.ORCHESTRATION_QUEUE,
+            search_attributes=start_attributes(JobType.PIPELINE, "talk.opus", counted=False),
+        )
+        await temporal.get_workflow_handle(job_id).result()
+    for workflow_id in (job_id, f"{job_id}/mine"):
+        found = await _attributes(temporal, workflow_id)
+        assert found.keys() == {"StopeJobType", "StopeStage", "StopeSource", "StopeProgress"}
+        assert found["StopeProgress"] == 100
+
+
+async def test_a_paused_workflow_says_so_and_shows_its_stage_again_when_it_goes_on(
+    temporal: Client,
+) -> None:
+    activities = HeldMining()
+    async with serving(temporal, activities):
+        job_id = new_id(JobType.MINE)
+        handle = await temporal.start_workflow(
+            names.WORKFLOW_OF_TYPE["mine"],
+            JobRequest(job_id=job_id, options=RunOptions(search_attributes=True)),
+            id=job_id,
+            task_queue=names.ORCHESTRATION_QUEUE,
+            search_attributes=start_attributes(JobType.MINE, "talk.txt"),
+            start_signal=names.PAUSE,
+            start_signal_args=["The machine is needed."],
+        )
+
+        async def paused() -> bool:
+            return (await _attributes(temporal, job_id))["StopeStage"] == "paused"
+
+        await until(paused, "the pause")
+        page = await _details(temporal, job_id)
+        assert "**paused**" in page
+        assert f"The machine is needed.\n\nGo on: `stope unpause {job_id}`" in page
+        await handle.signal(names.UNPAUSE)
+
+        async def mining() -> bool:
+            return (await _attributes(temporal, job_id))["StopeStage"] == "mining"
+
+        await until(mining, "mining")
+        assert "The machine is needed." not in await _details(temporal, job_id)
+        activities.release.set()
+        await handle.result()
+    await _replays(temporal, job_id)
 
 
 async def test_the_list_is_filtered_by_the_attributes(temporal: Client) -> None:
@@ -175,6 +285,65 @@ async def test_every_activity_and_child_says_what_it_is_about(temporal: Client) 
     assert job_id in (await child.static_details() or "")
 
 
+class Stumbling(RecordedActivities):
+    """Mining fails at once, as the translation of a library's error does, then holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = asyncio.Event()
+
+    @activity.defn(name=names.MINE_TRANSCRIPT)
+    async def mine_transcript(self, request: StageRequest) -> StageDone:
+        if activity.info().attempt == 1:
+            with translated():
+                raise ProviderUnavailableError(AWAY)
+        await self.release.wait()
+        return DONE
+
+
+AWAY = "The model server at 127.0.0.1:1 does not answer; start it, and the run goes on."
+
+
+async def test_a_failed_attempt_shows_its_plain_sentence_and_the_resumed_one_its_units(
+    temporal: Client,
+) -> None:
+    activities = Stumbling()
+    async with serving(temporal, activities):
+        job_id = await _start(temporal, JobType.MINE, "talk.txt", search_attributes=True)
+        handle = temporal.get_workflow_handle(job_id)
+
+        async def failure() -> str:
+            description = (await handle.describe()).raw_description
+            return next((a.last_failure.message for a in description.pending_activities), "")
+
+        async def failed() -> bool:
+            return bool(await failure())
+
+        await until(failed, "a failed attempt")
+        assert await failure() == AWAY
+        activities.release.set()
+        await handle.result()
+
+
+class Knowing(RecordedActivities):
+    """The records know what the stage is about to do."""
+
+    @activity.defn(name=names.OPEN_RUN)
+    async def open_run(self, request: OpenRun) -> RunOpened:
+        opened: RunOpened = await super().open_run(request)
+        return opened.model_copy(update={"attempt": 2, "scope": "segments 13-24 of 24"})
+
+
+async def test_a_stages_activity_names_its_units_where_they_are_known(temporal: Client) -> None:
+    async with serving(temporal, Knowing()):
+        job_id = await _start(temporal, JobType.MINE, "talk.txt", search_attributes=True)
+        await temporal.get_workflow_handle(job_id).result()
+    assert await _summaries(temporal, job_id) == [
+        "talk.txt: open a run",
+        "talk.txt: mine, segments 13-24 of 24, attempt 2",
+    ]
+
+
 async def test_reports_that_come_late_or_from_nowhere_change_nothing(temporal: Client) -> None:
     activities = HeldMining()
     async with serving(temporal, activities):
@@ -182,7 +351,7 @@ async def test_reports_that_come_late_or_from_nowhere_change_nothing(temporal: C
         handle = temporal.get_workflow_handle(job_id)
 
         async def told() -> bool:
-            return "5 of 10" in await _details(temporal, job_id)
+            return "4 of 10" in await _details(temporal, job_id)
 
         await until(told, "a report")
         stray = StageProgress(job_type="upload", stage="uploading", done=1, total=2)
@@ -227,6 +396,7 @@ async def test_a_server_that_was_there_before_gets_the_attributes(
         "StopeStage": "completed",
         "StopeSource": "talk.txt",
         "StopeProgress": 100,
+        "StopeGaps": 0,
     }
     description = await temporal.get_workflow_handle(job_id).describe()
     assert await description.static_summary() == "Mine the claims of talk.txt"
@@ -263,6 +433,7 @@ async def test_without_the_attributes_work_goes_on_with_a_warning(
 
 async def test_the_embedded_server_starts_with_the_attributes(temporal: Client) -> None:
     for name, kind in names.SEARCH_ATTRIBUTES.items():
-        value = 0 if kind == "Int" else "'-'"
+        value = "'-'" if kind == "Keyword" else 0
         assert (await temporal.count_workflows(f"{name} = {value}")).count >= 0
-    assert {key.name for key in (JOB_TYPE, STAGE, SOURCE, PROGRESS)} == set(names.SEARCH_ATTRIBUTES)
+    ours = (JOB_TYPE, STAGE, SOURCE, PROGRESS, GAPS, COST)
+    assert {key.name for key in ours} == set(names.SEARCH_ATTRIBUTES)

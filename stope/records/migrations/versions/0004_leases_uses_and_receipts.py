@@ -12,6 +12,7 @@ _WHEN = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    op.add_column("job", sa.Column("options_json", sa.JSON(), nullable=True))
     op.add_column("job_run", sa.Column("temporal_run_id", sa.String(length=64), nullable=True))
     op.execute(sa.text("UPDATE job_run SET temporal_run_id = run_id"))
     op.add_column("llm_answer", sa.Column("run_id", sa.String(length=64), nullable=True))
@@ -23,18 +24,24 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=64), primary_key=True),
         sa.Column("holder", sa.String(length=64), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
-        comment="Who is making what just now, so that others wait for it. "
-        "expires_at is Unix time.",
+        comment="Who is making what just now, so that others wait for it. expires_at is Unix time.",
     )
     op.create_table(
         "run_use",
         sa.Column("run_id", sa.String(length=64), primary_key=True),
         sa.Column("kind", sa.String(length=8), primary_key=True),
         sa.Column("key", sa.String(length=64), primary_key=True),
-        comment="What a run needs: plans, units and artifacts. What no kept run needs may be "
-        "deleted.",
+        sa.Column("name", sa.String(length=160), primary_key=True),
+        comment="What a run needs: plans, units and artifacts, each with its name in the run.",
     )
     op.create_index("ix_run_use_key", "run_use", ["key"])
+    # Nobody noted what these runs needed: they may need anything that was made before they ended.
+    op.execute(
+        sa.text(
+            "INSERT INTO run_use (run_id, kind, key, name) "
+            "SELECT run_id, 'any', '', '' FROM job_run"
+        )
+    )
     op.create_table(
         "answer_use",
         sa.Column("run_id", sa.String(length=64), primary_key=True),
@@ -42,8 +49,7 @@ def upgrade() -> None:
         sa.Column("stage", sa.String(length=16), nullable=False),
         sa.Column("how", sa.String(length=8), nullable=False),
         sa.Column("created_at", _WHEN, nullable=False),
-        comment="The answers a run used: paid for by it, reused, or taken over from another "
-        "model.",
+        comment="The answers a run used: paid for by it, reused, or taken over from another model.",
     )
     op.create_index("ix_answer_use_answer_id", "answer_use", ["answer_id"])
     op.create_table(
@@ -65,3 +71,4 @@ def downgrade() -> None:
     for column in ("content_key", "stage", "run_id"):
         op.drop_column("llm_answer", column)
     op.drop_column("job_run", "temporal_run_id")
+    op.drop_column("job", "options_json")

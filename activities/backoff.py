@@ -1,0 +1,40 @@
+"""How long a stage waits after an error that may pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from stope.errors import TransientError, WorkerDrainingError
+from stope.models.checkpoint import Checkpoint
+from stope.stage import StageRun
+
+CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
+
+FIRST_SECONDS = 1.0
+MOST_SECONDS = 30.0
+
+_fruitless: Counter[str] = Counter()
+"""Attempts at a run that committed nothing, in a row, in this process."""
+
+
+@contextmanager
+def backing_off(run: StageRun[CheckpointT]) -> Iterator[None]:
+    """An error that may pass leaves with the seconds to wait, unless it says so itself.
+
+    They double with each attempt in a row that committed nothing. Temporal's own back-off would
+    count vanished workers too, and the work of the seventh would lie about for half a minute.
+    """
+    name = run.run.run_id
+    try:
+        yield
+    except TransientError as error:
+        if run.progress.done > run.progress.reused:
+            del _fruitless[name]
+        if error.retry_after is None and not isinstance(error, WorkerDrainingError):
+            error.retry_after = min(MOST_SECONDS, FIRST_SECONDS * 2 ** min(8, _fruitless[name]))
+        _fruitless[name] += 1
+        raise
+    del _fruitless[name]

@@ -1,0 +1,1 @@
+"""Faults at every boundary of a run, and the proof that none of them costs finished work."""

@@ -1,0 +1,140 @@
+"""Who paid what twice, and why: the server's own log against what the workers said.
+
+A request is billed twice when the server made two answers to it. Each answer after the first has
+one cause, read off the fate of the answer before it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from benchmarks.chaos import boundaries as at
+from benchmarks.chaos.journal import Journal, Passage
+from benchmarks.chaos.scripted_llm import Call
+from benchmarks.chaos.trouble import Trouble
+
+_FIRST_STAGES = frozenset(
+    at.entering(job_type, stage)
+    for job_type, stage in (("mine", "parsing"), ("flagship", "loading"))
+)
+
+
+class Cause(StrEnum):
+    """Why an answer was paid for again."""
+
+    COMMITTED = "after the answer was committed"
+    DEATH = "death came between answer and commit"
+    FROZEN = "its worker stood still, and another took over"
+    SILENT = "its worker was starved for longer than the heartbeat time-out, and another took over"
+    LINE = "the connection broke while the answer was sent"
+    TOGETHER = "two living workers asked at once"
+    UNKNOWN = "for no reason that is known"
+
+
+@dataclass(frozen=True)
+class PaidAgain:
+    """One answer too many. ``caller`` is the process whose answer was lost or ignored."""
+
+    request: str
+    cause: Cause
+    caller: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Fates:
+    """What became of workers: when they were killed, and when they stood still."""
+
+    deaths: Mapping[int, float]
+    frozen: Mapping[int, list[tuple[float, float]]]
+
+
+def paid_again(calls: Iterable[Call], journal: Journal, fates: Fates) -> list[PaidAgain]:
+    """Every answer too many, with its cause."""
+    said = _Said(journal)
+    billed: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        if call.billed is not None:
+            billed[call.request].append(call)
+    found: list[PaidAgain] = []
+    for request, answers in billed.items():
+        answers.sort(key=lambda call: call.arrived)
+        for earlier, later in pairwise(answers):
+            cause = _cause(earlier, later, said, fates)
+            found.append(PaidAgain(request, cause, _pid(earlier), later.arrived))
+    return found
+
+
+def most_per_death(again: Iterable[PaidAgain]) -> int:
+    """The most answers that one killed worker cost."""
+    counts = Counter(item.caller for item in again if item.cause is Cause.DEATH)
+    return max(counts.values(), default=0)
+
+
+class _Said:
+    """What the workers said, in the order that is asked for."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._commits = self._by_request(journal.of(at.AFTER_LEDGER))
+        self._begun = self._by_request(journal.of(at.BEFORE_CALL))
+        self._attempts = [passage for passage in journal.passages if passage.what in _FIRST_STAGES]
+
+    def asked(self, call: Call) -> float:
+        """When a worker decided to make a call."""
+        moments = [
+            passage.at
+            for passage in self._begun[call.request]
+            if passage.pid == _pid(call) and passage.at <= call.arrived
+        ]
+        return max(moments, default=call.arrived)
+
+    def committed(self, request: str, before: float) -> bool:
+        """Whether an answer to a request was committed before a moment."""
+        return any(passage.at < before for passage in self._commits[request])
+
+    def taken_over(self, one: int, other: int, before: float) -> bool:
+        """Whether both workers had begun an attempt.
+
+        Temporal lets the later one begin only when the other was silent for too long.
+        """
+        pids = [passage.pid for passage in self._attempts if passage.at < before]
+        return {one, other} <= set(pids)
+
+    @staticmethod
+    def _by_request(passages: Iterable[Passage]) -> dict[str, list[Passage]]:
+        found: dict[str, list[Passage]] = defaultdict(list)
+        for passage in passages:
+            found[passage.about["request"]].append(passage)
+        return found
+
+
+def _cause(earlier: Call, later: Call, said: _Said, fates: Fates) -> Cause:
+    asked = said.asked(later)
+    if said.committed(later.request, asked):
+        return Cause.COMMITTED
+    pid, next_pid = _pid(earlier), _pid(later)
+    death = fates.deaths.get(pid)
+    if earlier.trouble is Trouble.CUT:
+        return Cause.LINE
+    if death is not None and death < later.arrived:
+        return Cause.DEATH
+    # Either the one that stood still had the answer, or it had decided to ask before.
+    if _stood_still(fates, pid, earlier.arrived, later.arrived) or _stood_still(
+        fates, next_pid, asked, later.arrived
+    ):
+        return Cause.FROZEN
+    if pid == next_pid:
+        return Cause.UNKNOWN
+    return Cause.SILENT if said.taken_over(pid, next_pid, later.arrived) else Cause.TOGETHER
+
+
+def _stood_still(fates: Fates, pid: int, first: float, last: float) -> bool:
+    return any(begun < last and first < end for begun, end in fates.frozen.get(pid, []))
+
+
+def _pid(call: Call) -> int:
+    return int(call.caller.rsplit("-", 1)[-1])

@@ -1,0 +1,125 @@
+"""Which jobs and runs are kept: decided from their rows alone."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stope.models.job import JobStatus
+from stope.models.keeping import KeepPolicy
+
+_DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_OUTPUT = re.compile(r'"output_id": ?"([^"]+)"')
+
+
+def digests_in(text: str | None) -> set[str]:
+    """Every SHA-256 that a text mentions."""
+    return set(_DIGEST.findall(text or ""))
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """What decides about a job. ``source`` and ``result`` are JSON."""
+
+    id: str
+    status: JobStatus
+    parent_id: str | None
+    source: str
+    result: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """What decides about a run; ``ended_at`` is when it began while it has not ended.
+
+    ``mirror`` is the JSON of its checkpoint.
+    """
+
+    id: str
+    job_id: str
+    attempt: int
+    status: JobStatus
+    ended_at: datetime
+    mirror: str | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The ids of what stays."""
+
+    jobs: frozenset[str]
+    runs: frozenset[str]
+
+
+def kept_of(
+    jobs: Sequence[JobRow], runs: Iterable[RunRow], policy: KeepPolicy, now: datetime
+) -> Kept:
+    """What stays under a policy.
+
+    A job whose newest run has no result can be resumed: all its runs stay, since each of them may
+    have gone further than the newest. So do the jobs whose results it works on, and theirs. The
+    stage jobs of a pipeline that stays, stay.
+    """
+    by_job: dict[str, list[RunRow]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: -run.attempt):
+        by_job[run.job_id].append(run)
+    young = now - timedelta(days=policy.keep_days)
+    kept: dict[str, set[str]] = {}
+    resumable = [job for job in jobs if _resumable(job, by_job[job.id])]
+    for job in resumable:
+        kept[job.id] = {run.id for run in by_job[job.id]}
+    for job in jobs:
+        staying = {
+            run.id
+            for place, run in enumerate(by_job[job.id])
+            if place < policy.keep_runs or run.ended_at >= young
+        }
+        if staying or (not by_job[job.id] and job.created_at >= young):
+            kept.setdefault(job.id, set()).update(staying)
+    for name in _givers(resumable, jobs) | _stages(jobs, by_job, kept.keys()):
+        kept.setdefault(name, set()).update(run.id for run in by_job[name][:1])
+    return Kept(frozenset(kept), frozenset().union(*kept.values()))
+
+
+def _resumable(job: JobRow, newest_first: Sequence[RunRow]) -> bool:
+    """Whether somebody may go on with it: its newest run, or it itself, has no result."""
+    return not job.status.has_result or any(not run.status.has_result for run in newest_first[:1])
+
+
+def _givers(resumable: Iterable[JobRow], jobs: Sequence[JobRow]) -> set[str]:
+    """The jobs that gave what some jobs work on, and what those worked on."""
+    wanted = set().union(*(digests_in(job.source) for job in resumable))
+    found: set[str] = set()
+    while True:
+        new = [
+            job
+            for job in jobs
+            if job.id not in found and not wanted.isdisjoint(digests_in(job.result))
+        ]
+        if not new:
+            return found
+        for job in new:
+            found.add(job.id)
+            wanted |= digests_in(job.source)
+
+
+def _stages(
+    jobs: Sequence[JobRow], by_job: dict[str, list[RunRow]], kept: Iterable[str]
+) -> set[str]:
+    """The stage jobs of pipelines: those they started, and those whose results they took over."""
+    pipelines = {name for name in kept if name.startswith("pipeline-")}
+    outputs = {
+        output
+        for name in pipelines
+        for run in by_job[name]
+        for output in _OUTPUT.findall(run.mirror or "")
+    }
+    return {
+        job.id
+        for job in jobs
+        if job.parent_id in pipelines or (not outputs.isdisjoint(_OUTPUT.findall(job.result or "")))
+    }

@@ -1,0 +1,68 @@
+"""Receipts: what a destination said to each item it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from stope.models.upload import Receipt
+from stope.records.database import Database
+from stope.records.schema import upload_receipt
+
+
+class UploadReceipts:
+    """The table ``upload_receipt``: the newest receipt of each item at each destination."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, destination: str, run_id: str, receipt: Receipt) -> None:
+        """Keep a receipt with the run that got it; recording it again changes nothing but when."""
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        row = {
+            "destination": destination,
+            "item_id": receipt.item_id,
+            "digest": receipt.digest,
+            "receipt_json": receipt.model_dump(mode="json"),
+            "run_id": run_id,
+            "created_at": datetime.now(UTC),
+        }
+        statement = dialect.insert(upload_receipt).values(row)
+        newer = {name: statement.excluded[name] for name in row}
+        for key in ("destination", "item_id"):
+            del newer[key]
+        await self._database.write(
+            statement.on_conflict_do_update(
+                index_elements=[upload_receipt.c.destination, upload_receipt.c.item_id], set_=newer
+            )
+        )
+
+    async def of_run(self, run_id: str) -> list[Receipt]:
+        """The receipts that are still as a run got them, by item."""
+        query = (
+            select(upload_receipt.c.receipt_json)
+            .where(upload_receipt.c.run_id == run_id)
+            .order_by(upload_receipt.c.destination, upload_receipt.c.item_id)
+        )
+        async with self._database.reading() as connection:
+            return _receipts((await connection.execute(query)).scalars().all())
+
+    async def at(self, destination: str, prefix: str = "") -> list[Receipt]:
+        """The receipts of a destination whose item ids begin with a text, by item."""
+        query = (
+            select(upload_receipt.c.receipt_json)
+            .where(
+                upload_receipt.c.destination == destination,
+                upload_receipt.c.item_id.startswith(prefix, autoescape=True),
+            )
+            .order_by(upload_receipt.c.item_id)
+        )
+        async with self._database.reading() as connection:
+            return _receipts((await connection.execute(query)).scalars().all())
+
+
+def _receipts(bodies: Sequence[object]) -> list[Receipt]:
+    return [Receipt.model_validate(body) for body in bodies]

@@ -1,0 +1,1 @@
+"""Upload: what a run found out, published item by item at a destination."""

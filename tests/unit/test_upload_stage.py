@@ -1,0 +1,309 @@
+"""The upload stage: every item is there once and read back; what fails is a gap, a retry or an end.
+
+The destination is scripted; the document is small and its items are real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+import pytest
+
+from stope.errors import (
+    DestinationRefusedError,
+    DestinationUnavailableError,
+    InputError,
+    ItemRefusedError,
+    StageFailedError,
+    StopeError,
+    StorageFullError,
+    WorkerDrainingError,
+)
+from stope.models.checkpoint import UploadCheckpoint
+from stope.models.job import InputKind, JobInput, JobStatus, JobType
+from stope.models.progress import StageProgress
+from stope.models.upload import Item, Receipt, UploadPlan
+from stope.report.document import Document
+from stope.stage import StageOutcome, StageRun
+from stope.upload.destination import Destination
+from stope.upload.items import items_of
+from stope.upload.scripted import Fault, Mishap, ScriptedDestination
+from stope.upload.stage import unit_key, upload
+from tests.builders import stage_run_of
+from tests.documents import TALK_DOCUMENT
+from tests.memory import MemoryMirror, MemoryUnitStore
+
+DIGEST = "a" * 64
+URL = "scripted://place"
+COLLECTION = f"knowledge-{DIGEST[:16]}"
+ITEMS = items_of(TALK_DOCUMENT, COLLECTION)
+IDS = [item.id for item in ITEMS]
+NAMES = [item.name for item in ITEMS]
+REFUSED = ItemRefusedError("It is too large for this place.")
+
+
+class Place(ScriptedDestination):
+    """A scripted destination that calls back after each put."""
+
+    def __init__(self, faults: Mapping[str, Sequence[Fault]] | None = None) -> None:
+        super().__init__(faults, url=URL)
+        self.leaving_after: int | None = None
+        self.draining = asyncio.Event()
+
+    async def put(self, item: Item) -> Receipt:
+        receipt = await super().put(item)
+        if len(self.puts) == self.leaving_after:
+            self.draining.set()
+        return receipt
+
+
+class MemoryReceipts:
+    """Receipts as they were recorded: the newest by destination and item."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], tuple[str, Receipt]] = {}
+
+    async def record(self, destination: str, run_id: str, receipt: Receipt) -> None:
+        self.rows[destination, receipt.item_id] = (run_id, receipt)
+
+
+class Uploads:
+    """Runs of one upload job on the same units, receipts and destination."""
+
+    def __init__(self, place: Place, document: Document = TALK_DOCUMENT, to: str = URL) -> None:
+        self.place = place
+        self.document = document
+        self.units = MemoryUnitStore()
+        self.receipts = MemoryReceipts()
+        self.mirror = MemoryMirror()
+        self.beats: list[StageProgress] = []
+        self.checkpoint = UploadCheckpoint()
+        self.to = to
+        self.kind = InputKind.KNOWLEDGE
+
+    async def run(self, run_id: str = "run-1", namespace: str = "") -> StageOutcome:
+        run: StageRun[UploadCheckpoint] = stage_run_of(
+            JobType.UPLOAD, DIGEST, self.checkpoint, self.mirror
+        )
+        run.job = run.job.model_copy(
+            update={
+                "input": JobInput(kind=self.kind, digest=DIGEST, path="memory://"),
+                "config": run.job.config.model_copy(update={"upload_to": self.to}),
+                "namespace": namespace,
+            }
+        )
+        run.run = run.run.model_copy(update={"run_id": run_id})
+        run.draining = self.place.draining
+        run._beat = self.beats.append
+
+        async def read_document() -> Document:
+            return self.document
+
+        def open_destination(url: str) -> Destination:
+            assert url == self.to
+            return self.place
+
+        return await upload(
+            run,
+            units=self.units,
+            receipts=self.receipts,
+            read_document=read_document,
+            open_destination=open_destination,
+        )
+
+
+async def test_every_item_is_put_read_back_and_receipted() -> None:
+    uploads = Uploads(Place())
+    outcome = await uploads.run()
+    assert outcome.status is JobStatus.SUCCEEDED
+    assert uploads.place.kept == {item.id: item.data for item in ITEMS}
+    assert uploads.place.reads == uploads.place.puts == IDS
+    assert {key: row[0] for key, row in uploads.receipts.rows.items()} == {
+        (URL, name): "run-1" for name in IDS
+    }
+    assert uploads.place.closed == 1
+    assert outcome.result == {
+        "upload_to": URL,
+        "location": f"{URL}/{COLLECTION}",
+        "items": len(ITEMS),
+        "items_verified": len(ITEMS),
+        "bytes": sum(len(item.data) for item in ITEMS),
+        "knowledge_digest": DIGEST,
+        "transcript_digest": "0" * 64,
+    }
+
+
+async def test_the_checkpoint_goes_through_the_documented_stages_with_its_fields() -> None:
+    uploads = Uploads(Place())
+    outcome = await uploads.run()
+    stages = list(dict.fromkeys(body["stage"] for body in uploads.mirror.bodies))
+    documented = get_args(UploadCheckpoint.model_fields["stage"].annotation)
+    assert (*stages, "failed") == documented
+    percents = [int(str(body["progress_percent"])) for body in uploads.mirror.bodies]
+    assert percents == sorted(percents)
+    assert percents[-1] == 100
+    for body in uploads.mirror.bodies:
+        assert (body["final_result"] is not None) == (body["stage"] == "completed")
+        assert (body["total_items"] is None) == (body["stage"] == "preparing")
+    last = uploads.mirror.bodies[-1]
+    assert last["completed_items"] == NAMES
+    assert last["final_result"] == outcome.final_result()
+
+
+async def test_heartbeats_count_the_items_and_stay_small() -> None:
+    uploads = Uploads(Place())
+    await uploads.run()
+    assert uploads.beats[-1].done == uploads.beats[-1].total == len(ITEMS)
+    assert f"{len(ITEMS)} of {len(ITEMS)} items read back" in {beat.note for beat in uploads.beats}
+    assert max(len(beat.model_dump_json()) for beat in uploads.beats) < 1024
+
+
+async def test_the_plan_is_stored_and_names_what_is_published() -> None:
+    uploads = Uploads(Place())
+    await uploads.run()
+    [body] = uploads.units.plans.values()
+    assert UploadPlan.model_validate_json(body).items == tuple(item.facts for item in ITEMS)
+    assert set(uploads.units.outputs) == {unit_key("", URL, item.facts) for item in ITEMS}
+
+
+async def test_a_second_run_sends_nothing_and_looks_again() -> None:
+    uploads = Uploads(Place())
+    first = await uploads.run()
+    second = await uploads.run("run-2")
+    assert uploads.place.puts == IDS
+    assert uploads.place.reads == IDS * 2
+    assert (second.metrics["units_reused"], second.metrics["items_uploaded"]) == (len(IDS), 0)
+    assert second.final_result() == first.final_result()
+    # A receipt stays with the run that got it.
+    assert {row[0] for row in uploads.receipts.rows.values()} == {"run-1"}
+
+
+async def test_a_namespace_of_its_own_puts_all_again_and_the_place_writes_none() -> None:
+    uploads = Uploads(Place())
+    await uploads.run()
+    again = await uploads.run("run-2", namespace="fresh")
+    assert uploads.place.puts == IDS * 2
+    assert again.metrics["units_done"] == len(IDS)
+    assert (again.metrics["items_uploaded"], again.metrics["bytes_uploaded"]) == (0, 0)
+
+
+async def test_only_what_has_changed_is_sent_again() -> None:
+    uploads = Uploads(Place())
+    await uploads.run()
+    uploads.document = TALK_DOCUMENT.model_copy(update={"speaker_names": {"ANN": "Ann Lee"}})
+    sent = len(uploads.place.puts)
+    await uploads.run("run-2")
+    items = items_of(uploads.document, COLLECTION)
+    assert uploads.place.kept == {item.id: item.data for item in items}
+    old = {item.id: item.digest for item in ITEMS}
+    assert uploads.place.puts[sent:] == [item.id for item in items if old[item.id] != item.digest]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DestinationUnavailableError("It does not answer."),
+        StorageFullError("The disk is full."),
+        DestinationRefusedError("No permission."),
+    ],
+)
+async def test_a_place_that_fails_ends_the_attempt_and_the_next_sends_the_rest(
+    error: StopeError,
+) -> None:
+    uploads = Uploads(Place({"people.jsonl": [error]}))
+    with pytest.raises(type(error)):
+        await uploads.run()
+    assert uploads.place.puts == IDS[:3]
+    assert uploads.checkpoint.completed_items == NAMES[:2]
+    assert uploads.checkpoint.progress_percent == 100 * 2 // len(IDS)
+    assert uploads.place.closed == 1
+    outcome = await uploads.run("run-1")
+    assert uploads.place.puts == [*IDS[:3], *IDS[2:]]
+    assert outcome.status is JobStatus.SUCCEEDED
+    assert outcome.metrics["units_reused"] == 2
+
+
+async def test_a_worker_that_leaves_has_committed_what_it_sent() -> None:
+    uploads = Uploads(Place())
+    uploads.place.leaving_after = 4
+    with pytest.raises(WorkerDrainingError):
+        await uploads.run()
+    uploads.place.draining.clear()
+    await uploads.run()
+    assert uploads.place.puts == IDS
+
+
+async def test_a_worker_that_leaves_while_it_verifies_sends_nothing_twice() -> None:
+    uploads = Uploads(Place())
+    uploads.place.leaving_after = len(IDS)
+    with pytest.raises(WorkerDrainingError, match=f"{len(IDS)} of {len(IDS)} items to verify"):
+        await uploads.run()
+    assert uploads.checkpoint.stage == "verifying"
+    uploads.place.draining.clear()
+    assert (await uploads.run()).status is JobStatus.SUCCEEDED
+    assert uploads.place.puts == IDS
+
+
+async def test_one_refused_item_is_a_gap_and_the_others_are_there() -> None:
+    uploads = Uploads(Place({"people.jsonl": [REFUSED]}))
+    outcome = await uploads.run()
+    assert outcome.status is JobStatus.SUCCEEDED_WITH_GAPS
+    assert [(gap.stage, gap.unit_id, gap.reason) for gap in outcome.gaps] == [
+        ("upload", "people.jsonl", str(REFUSED))
+    ]
+    assert uploads.checkpoint.completed_items == [name for name in NAMES if "people" not in name]
+    assert outcome.result["items_verified"] == len(IDS) - 1
+    # The next run sends that one and nothing else.
+    uploads.place.puts.clear()
+    assert (await uploads.run("run-2")).status is JobStatus.SUCCEEDED
+    assert uploads.place.puts == [f"{COLLECTION}/people.jsonl"]
+
+
+@pytest.mark.parametrize("mishap", list(Mishap))
+async def test_an_item_that_is_gone_or_changed_is_put_again_once(mishap: Mishap) -> None:
+    uploads = Uploads(Place({"claims.jsonl": [mishap]}))
+    outcome = await uploads.run()
+    assert outcome.status is JobStatus.SUCCEEDED
+    assert outcome.metrics["items_repaired"] == 1
+    assert uploads.place.puts == [*IDS, IDS[0]]
+    assert uploads.place.kept[IDS[0]] == ITEMS[0].data
+
+
+@pytest.mark.parametrize(("mishap", "what"), [(Mishap.LOST, "not keep"), (Mishap.CHANGED, "other")])
+async def test_an_item_that_does_not_stay_is_a_gap_and_not_completed(
+    mishap: Mishap, what: str
+) -> None:
+    uploads = Uploads(Place({"claims.jsonl": [mishap, mishap]}))
+    outcome = await uploads.run()
+    assert outcome.status is JobStatus.SUCCEEDED_WITH_GAPS
+    [gap] = outcome.gaps
+    assert gap.unit_id == "claims.jsonl"
+    assert what in gap.reason
+    assert uploads.checkpoint.completed_items == NAMES[1:]
+    assert uploads.place.puts == [*IDS, IDS[0]]
+
+
+async def test_something_removed_behind_our_back_is_put_back_by_the_next_run() -> None:
+    uploads = Uploads(Place())
+    await uploads.run()
+    del uploads.place.kept[IDS[3]]
+    uploads.place.kept[IDS[4]] = b"edited by hand"
+    outcome = await uploads.run("run-2")
+    assert uploads.place.kept == {item.id: item.data for item in ITEMS}
+    assert uploads.place.puts == [*IDS, IDS[3], IDS[4]]
+    assert outcome.metrics["items_repaired"] == 2
+    assert uploads.receipts.rows[URL, IDS[3]][0] == "run-2"
+
+
+async def test_a_place_that_takes_nothing_is_a_failure_not_an_empty_success() -> None:
+    with pytest.raises(StageFailedError, match="too large"):
+        await Uploads(Place({"l": [REFUSED] * 99, "": [REFUSED] * 99})).run()
+    with pytest.raises(StageFailedError, match="Not one of"):
+        await Uploads(Place({"": [Mishap.LOST] * 99})).run()
+
+
+async def test_no_destination_is_said_before_anything_is_made() -> None:
+    with pytest.raises(InputError, match="names no destination"):
+        await Uploads(Place(), to="").run()
