@@ -7,7 +7,7 @@ one cause, read off the fate of the answer before it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -16,6 +16,12 @@ from benchmarks.chaos import boundaries as at
 from benchmarks.chaos.journal import Journal, Passage
 from benchmarks.chaos.scripted_llm import Call
 from benchmarks.chaos.trouble import Trouble
+
+HEARTBEAT_SECONDS = 1.0
+"""The heartbeat time-out of all runs."""
+
+_SERVER_SECONDS = 15.0
+"""So long after its death a server may still miss heartbeats of workers that live."""
 
 _FIRST_STAGES = frozenset(
     at.entering(job_type, stage)
@@ -29,7 +35,7 @@ class Cause(StrEnum):
     COMMITTED = "after the answer was committed"
     DEATH = "death came between answer and commit"
     FROZEN = "its worker stood still, and another took over"
-    SILENT = "its worker was starved for longer than the heartbeat time-out, and another took over"
+    SILENT = "Temporal had not heard of its worker for too long, and another took over"
     LINE = "the connection broke while the answer was sent"
     TOGETHER = "two living workers asked at once"
     UNKNOWN = "for no reason that is known"
@@ -47,10 +53,11 @@ class PaidAgain:
 
 @dataclass(frozen=True)
 class Fates:
-    """What became of workers: when they were killed, and when they stood still."""
+    """When workers were killed, when they stood still, and when the Temporal server was killed."""
 
     deaths: Mapping[int, float]
     frozen: Mapping[int, list[tuple[float, float]]]
+    server_deaths: Sequence[float]
 
 
 def paid_again(calls: Iterable[Call], journal: Journal, fates: Fates) -> list[PaidAgain]:
@@ -81,6 +88,7 @@ class _Said:
     def __init__(self, journal: Journal) -> None:
         self._commits = self._by_request(journal.of(at.AFTER_LEDGER))
         self._begun = self._by_request(journal.of(at.BEFORE_CALL))
+        self._passages = journal.passages
         self._attempts = [passage for passage in journal.passages if passage.what in _FIRST_STAGES]
 
     def asked(self, call: Call) -> float:
@@ -96,13 +104,21 @@ class _Said:
         """Whether an answer to a request was committed before a moment."""
         return any(passage.at < before for passage in self._commits[request])
 
-    def taken_over(self, one: int, other: int, before: float) -> bool:
-        """Whether both workers had begun an attempt.
+    def taken_over(self, one: int, other: int, before: float, fates: Fates) -> bool:
+        """Whether Temporal had a reason to give the work of one living worker to the other.
 
-        Temporal lets the later one begin only when the other was silent for too long.
+        There is one where the worker that began first did nothing at all for half the heartbeat
+        time-out before the other began, or where the server had been killed shortly before.
         """
-        pids = [passage.pid for passage in self._attempts if passage.at < before]
-        return {one, other} <= set(pids)
+        latest = {p.pid: p.at for p in self._attempts if p.pid in (one, other) and p.at < before}
+        if len(latest) < 2:
+            return False
+        elder, younger = sorted(latest, key=lambda pid: latest[pid])
+        takeover = latest[younger]
+        if any(0 < takeover - death < _SERVER_SECONDS for death in fates.server_deaths):
+            return True
+        silent = takeover - HEARTBEAT_SECONDS / 2
+        return not any(p.pid == elder and silent < p.at < takeover for p in self._passages)
 
     @staticmethod
     def _by_request(passages: Iterable[Passage]) -> dict[str, list[Passage]]:
@@ -129,7 +145,7 @@ def _cause(earlier: Call, later: Call, said: _Said, fates: Fates) -> Cause:
         return Cause.FROZEN
     if pid == next_pid:
         return Cause.UNKNOWN
-    return Cause.SILENT if said.taken_over(pid, next_pid, later.arrived) else Cause.TOGETHER
+    return Cause.SILENT if said.taken_over(pid, next_pid, later.arrived, fates) else Cause.TOGETHER
 
 
 def _stood_still(fates: Fates, pid: int, first: float, last: float) -> bool:

@@ -7,13 +7,15 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from benchmarks.chaos import boundaries as at
+from benchmarks.chaos.billing import HEARTBEAT_SECONDS
 from benchmarks.chaos.faults import Fault, Kind, Plan
 from benchmarks.chaos.journal import Passage
 from benchmarks.chaos.mirror import MirrorWatch
 from benchmarks.chaos.orders import Act, Order
-from benchmarks.chaos.place import HEARTBEAT_SECONDS, Place
+from benchmarks.chaos.place import Place
 from benchmarks.chaos.record import Injected, Record
 
 STUCK_SECONDS = 120.0
@@ -99,7 +101,7 @@ class Director:
             (at.entered("mine", "mining"), self._plan.mining),
             (at.entered("flagship", "evaluating"), self._plan.judging),
         ):
-            await self._until(lambda stage=stage: bool(self._seen(stage)))
+            await self._until(partial(self._seen, stage))
             for fault in faults:
                 trouble = next(spoiling, None)
                 gap = [None] * self._dice.randint(0, 4)

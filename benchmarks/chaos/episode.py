@@ -124,7 +124,9 @@ async def _check(
     calls = list(place.llm.log)
     episode.troubles = [call.trouble for call in calls if call.trouble is not None]
     episode.billed = sum(call.billed is not None for call in calls)
-    episode.again = paid_again(calls, place.journal, Fates(place.deaths, place.frozen))
+    episode.again = paid_again(
+        calls, place.journal, Fates(place.deaths, place.frozen, place.server_deaths)
+    )
     for item in episode.again:
         if item.cause in (Cause.COMMITTED, Cause.TOGETHER, Cause.UNKNOWN):
             episode.violations.append(

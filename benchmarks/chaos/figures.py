@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.chaos import boundaries as at
-from benchmarks.chaos.billing import Cause, most_per_death
+from benchmarks.chaos.billing import HEARTBEAT_SECONDS, Cause, most_per_death
 from benchmarks.chaos.episode import Episode
 from benchmarks.chaos.faults import Fault, Kind
-from benchmarks.chaos.place import HEARTBEAT_SECONDS, SLOTS
+from benchmarks.chaos.place import SLOTS
 from benchmarks.chaos.sweep import Sweep
 
 RECOVERY_SECONDS = HEARTBEAT_SECONDS + 2
@@ -91,7 +91,8 @@ def figures(sweep: Sweep) -> list[Figure]:
     )
     deaths = paid_again(sweep, Cause.DEATH)
     most = max((most_per_death(episode.again) for episode in sweep.episodes), default=0)
-    frozen, line = paid_again(sweep, Cause.FROZEN, Cause.SILENT), paid_again(sweep, Cause.LINE)
+    frozen, line = paid_again(sweep, Cause.FROZEN), paid_again(sweep, Cause.LINE)
+    silent = paid_again(sweep, Cause.SILENT)
     after = paid_again(sweep, Cause.COMMITTED, Cause.TOGETHER, Cause.UNKNOWN)
     times = recoveries(sweep.episodes)
     middle = statistics.median(times) if times else 0.0
@@ -116,10 +117,11 @@ def figures(sweep: Sweep) -> list[Figure]:
             most <= SLOTS,
         ),
         Figure(
-            "calls billed twice because a worker stood still for longer than the heartbeat "
-            "time-out; because the connection broke in the middle of the answer",
+            "calls billed twice because a worker was stopped for longer than the heartbeat "
+            "time-out; because a busy one or its server missed heartbeats for so long; because the "
+            "connection broke in the middle of the answer",
             "counted",
-            f"{frozen}; {line}",
+            f"{frozen}; {silent}; {line}",
             "—",
             True,
         ),

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
-import genai_prices.data
+import genai_prices.data  # noqa: F401  (else imported on first use, as are the next but one)
 import openai
 
 import stope.audio.activity
-import stope.flagship.geometry  # noqa: F401  (these three are else imported on first use)
+import stope.flagship.geometry  # noqa: F401  (the same)
 from benchmarks.chaos.worker_main import ROLES
 
 

