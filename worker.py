@@ -35,7 +35,6 @@ from workflows.episode import PipelineWorkflow
 from workflows.flagship import FlagshipWorkflow
 from workflows.keeping import GcWorkflow
 from workflows.mine import MineWorkflow
-from workflows.policies import task_timeout
 from workflows.transcribe import TranscribeWorkflow
 from workflows.upload import UploadWorkflow
 
@@ -55,6 +54,10 @@ DRAIN_TIMEOUT = timedelta(minutes=20)
 
 HEARTBEAT_THROTTLE = timedelta(milliseconds=200)
 """The SDK would hold heartbeats back for up to a minute; ours are small, and people watch them."""
+
+STICKY_TIMEOUT = timedelta(seconds=1)
+"""How long a workflow waits for the worker that knows it: a vanished one costs so much, and a busy
+one no more than a replay of a short history. Temporal's own is 10 s."""
 
 _STAGES_AT_ONCE = {names.ORCHESTRATION_QUEUE: 20, names.SPEECH_QUEUE: 1, names.LLM_QUEUE: 4}
 
@@ -100,9 +103,7 @@ def build_workers(client: Client, services: Services, queues: Sequence[str]) -> 
             graceful_shutdown_timeout=DRAIN_TIMEOUT,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-            sticky_queue_schedule_to_start_timeout=task_timeout(
-                services.settings.heartbeat_timeout
-            ),
+            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
             interceptors=[RecordBeats()],
         )
         for queue in queues

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -16,8 +15,11 @@ CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
 FIRST_SECONDS = 1.0
 MOST_SECONDS = 30.0
 
-_fruitless: Counter[str] = Counter()
-"""Attempts at a run that committed nothing, in a row, in this process."""
+MOST_RUNS = 1000
+
+_fruitless: dict[str, int] = {}
+"""Attempts at a run that committed nothing, in a row, in this process: of the runs that had one
+last. Others may have gone on elsewhere."""
 
 
 @contextmanager
@@ -31,10 +33,16 @@ def backing_off(run: StageRun[CheckpointT]) -> Iterator[None]:
     try:
         yield
     except TransientError as error:
+        before = _fruitless.pop(name, 0)
         if run.progress.done > run.progress.reused:
-            del _fruitless[name]
+            before = 0
         if error.retry_after is None and not isinstance(error, WorkerDrainingError):
-            error.retry_after = min(MOST_SECONDS, FIRST_SECONDS * 2 ** min(8, _fruitless[name]))
-        _fruitless[name] += 1
+            error.retry_after = min(MOST_SECONDS, FIRST_SECONDS * 2 ** min(8, before))
+        _fruitless[name] = before + 1
+        while len(_fruitless) > MOST_RUNS:
+            del _fruitless[next(iter(_fruitless))]
         raise
-    del _fruitless[name]
+    except BaseException:
+        _fruitless.pop(name, None)
+        raise
+    _fruitless.pop(name, None)

@@ -23,7 +23,7 @@ BEATS_PER_TIMEOUT = 4
 _RECORDS = frozenset(
     {
         *(names.OPEN_RUN, names.OPEN_STAGE, names.SAVE_STAGE, names.CLOSE_PIPELINE),
-        *(names.FAIL_RUN, names.MARK_RUN, names.OPEN_NEXT),
+        *(names.FAIL_RUN, names.MARK_RUN, names.OPEN_NEXT, names.COLLECT_GARBAGE),
     }
 )
 

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from temporalio import activity
 
 from activities.failures import translated
+from activities.lost import close_lost_runs
 from activities.services import Services
-from activities.stage_shell import done_from_result
+from activities.stage_shell import done_from_result, done_from_run, ended_before
 from stope import names
-from stope.errors import PermanentError
+from stope.errors import PermanentError, TransientError
 from stope.following import open_following, open_stage_job
 from stope.models.checkpoint import CheckpointError, CheckpointMeta, PipelineCheckpoint
 from stope.models.job import Job, JobInput, JobRun, JobStatus, JobType, JsonObject
@@ -29,6 +30,7 @@ from stope.models.messages import (
     StageRequest,
 )
 from stope.models.route import handed_to, stages_of
+from stope.run_metrics import LOWEST
 from stope.scope import scope_of
 from stope.stage import open_mirror, resumed_checkpoint
 
@@ -45,7 +47,10 @@ class RunActivities:
         with translated():
             jobs = self._services.jobs
             job = await jobs.get(request.job_id)
-            run = await jobs.begin_run(job.id, request.run_id, request.workflow_id)
+            run = await jobs.begin_run(
+                job.id, request.run_id, request.workflow_id, request.pipeline_run_id
+            )
+            await close_lost_runs(jobs, run)
             stages: tuple[JobType, ...] = ()
             if job.type is JobType.PIPELINE:
                 stages = stages_of(job.input.kind, job.config)
@@ -91,10 +96,11 @@ class RunActivities:
                 namespace=request.namespace or pipeline.namespace,
                 pipeline_id=pipeline.id,
             )
-            finished = job.status.has_result and job.result is not None
+            finished = job.is_done and job.result is not None
             if request.retry_gaps and job.status is JobStatus.SUCCEEDED_WITH_GAPS:
                 finished = False
-            return StageOpened(job_id=job.id, done=done_from_result(job) if finished else None)
+            done = done_from_result(job.result or {}) if finished else None
+            return StageOpened(job_id=job.id, done=done)
 
     @activity.defn(name=names.OPEN_NEXT)
     async def open_next(self, request: OpenNext) -> NextOpened:
@@ -113,13 +119,16 @@ class RunActivities:
         """An open run, and the pipeline it is part of, is paused or goes on."""
         with translated():
             jobs = self._services.jobs
-            marked = [request.run_id]
+            marked = [await jobs.get_run(request.run_id)]
             if request.pipeline_id is not None:
                 pipeline_run = await jobs.last_run(request.pipeline_id)
-                marked += [pipeline_run.run_id] if pipeline_run else []
-            for run_id in marked:
+                marked += [pipeline_run] if pipeline_run else []
+            for run in marked:
+                metrics = await self._metrics_so_far(run)
+                if metrics is not None:
+                    await jobs.note_metrics(run.run_id, metrics)
                 await jobs.mark_run(
-                    run_id, request.status, code=request.code, message=request.message
+                    run.run_id, request.status, code=request.code, message=request.message
                 )
 
     async def _input_of(self, pipeline: Job, stage: JobType) -> JobInput:
@@ -155,13 +164,31 @@ class RunActivities:
         with translated():
             jobs = self._services.jobs
             run = await jobs.get_run(request.run_id)
-            stage_job = await jobs.get(request.stage_job_id)
+            result = await self._given_by(request)
             checkpoint = _checkpoint_of(run)
             if request.stage.value not in checkpoint.completed_stages:
                 checkpoint.completed_stages = [*checkpoint.completed_stages, request.stage.value]
-            checkpoint.results = checkpoint.results | {request.stage.value: stage_job.result or {}}
+            checkpoint.results = checkpoint.results | {request.stage.value: result}
             # Later steps read this one: unlike a stage's mirror it must be written.
-            await self._write_checkpoint(request.run_id, checkpoint)
+            if not await self._write_checkpoint(request.run_id, checkpoint):
+                raise TransientError(
+                    f"Somebody else wrote the checkpoint of the run {request.run_id} at the same "
+                    "time; it is read and written again."
+                )
+
+    async def _given_by(self, request: SaveStage) -> JsonObject:
+        """The result of the run that did a stage; its job may be made afresh by others by now."""
+        jobs = self._services.jobs
+        result: JsonObject | None = None
+        if request.stage_run_id is not None:
+            result = (await jobs.get_run(request.stage_run_id)).result
+        result = result or (await jobs.get(request.stage_job_id)).result
+        if result is None:
+            raise PermanentError(
+                f"The job {request.stage_job_id} has no result any more; `stope resume` of its "
+                "pipeline makes it again."
+            )
+        return result
 
     @activity.defn(name=names.CLOSE_PIPELINE)
     async def close_pipeline(self, request: StageRequest) -> StageDone:
@@ -169,8 +196,8 @@ class RunActivities:
         with translated():
             jobs = self._services.jobs
             job, run = await jobs.get(request.job_id), await jobs.get_run(request.run_id)
-            if run.status.has_result and job.result is not None:
-                return done_from_result(job)
+            if run.status.has_result and (run.result or job.result) is not None:
+                return done_from_run(run, job)
             checkpoint = _checkpoint_of(run)
             stages = [checkpoint.results[name] for name in checkpoint.completed_stages]
             merged: JsonObject = {}
@@ -187,23 +214,29 @@ class RunActivities:
             }
             if gaps:
                 result["gaps"] = gaps
-            metrics = await self._metrics(job, run)
-            await jobs.finish_run(run.run_id, status, result=result, metrics=metrics)
+            metrics = await self._metrics(run)
+            if job.options.redo_from is not None:
+                # What was to be made afresh is; a later run keeps it.
+                options = job.options.model_copy(update={"redo_from": None, "redo_namespace": ""})
+                await jobs.set_options(job.id, options)
+            if not await jobs.finish_run(run.run_id, status, result=result, metrics=metrics):
+                return await ended_before(self._services, job, run)
             return StageDone(
+                run_id=run.run_id,
                 status=status,
                 output_id=str(result["output_id"]),
                 result=merged,
                 gaps=len(gaps),
             )
 
-    async def _metrics(self, pipeline: Job, run: JobRun) -> JsonObject:
+    async def _metrics(self, run: JobRun) -> JsonObject:
         """What the stages of this attempt did, added up; a stage answered from its result is 0."""
         totals: dict[str, float] = {}
-        for stage_run in await self._services.jobs.runs_under(pipeline.id, run.created_at):
+        for stage_run in await self._services.jobs.runs_under(run.run_id):
             for name, value in (stage_run.metrics or {}).items():
                 if not isinstance(value, int | float):
                     continue
-                if name == "llm_concurrency_lowest":
+                if name == LOWEST:
                     totals[name] = min(totals.get(name, value), value)
                 else:
                     # Money has more digits than seconds have.
@@ -213,7 +246,7 @@ class RunActivities:
     async def _metrics_so_far(self, run: JobRun) -> JsonObject | None:
         """Of a pipeline: what its stages noted. Of a stage: None, it has noted its own."""
         job = await self._services.jobs.get(run.job_id)
-        return await self._metrics(job, run) if job.type is JobType.PIPELINE else None
+        return await self._metrics(run) if job.type is JobType.PIPELINE else None
 
     @activity.defn(name=names.FAIL_RUN)
     async def fail_run(self, request: FailRun) -> None:
@@ -245,11 +278,11 @@ class RunActivities:
             body["stope"] = meta.model_dump(mode="json")
             await jobs.write_checkpoint(run.run_id, meta.attempt, meta.version, body)
 
-    async def _write_checkpoint(self, run_id: str, checkpoint: PipelineCheckpoint) -> None:
+    async def _write_checkpoint(self, run_id: str, checkpoint: PipelineCheckpoint) -> bool:
         meta = checkpoint.stope
         meta.version += 1
         meta.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        await self._services.jobs.write_checkpoint(
+        return await self._services.jobs.write_checkpoint(
             run_id, meta.attempt, meta.version, checkpoint.model_dump(mode="json")
         )
 

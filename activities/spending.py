@@ -39,7 +39,7 @@ async def open_spending(services: Services, run: StageRun[CheckpointT], model: s
         await asyncio.to_thread(require_prices, [model], services.settings)
     price = await asyncio.to_thread(price_of, model, services.settings)
     booking = Booking(run.run.run_id, run.job.type.value, partial(cost_of, price=price))
-    guard = None if budget is None else await _guard(services, run, model, budget, price)
+    guard = None if budget is None else _guard(services, run, model, budget, price)
     return Spending(booking, guard)
 
 
@@ -48,7 +48,7 @@ async def spending_metrics(services: Services, run_id: str) -> JsonObject:
     return await SpendRecords(services.database).run_metrics(run_id)
 
 
-async def _guard(
+def _guard(
     services: Services,
     run: StageRun[CheckpointT],
     model: str,
@@ -56,17 +56,13 @@ async def _guard(
     price: Price | None,
 ) -> SpendGuard:
     """The guard of a stage; all stages of one run of a pipeline share an account."""
-    pipeline_id = run.request.pipeline_id if run.request else None
-    payer = run.run.run_id
-    if pipeline_id is not None:
-        whole = await services.jobs.last_run(pipeline_id)
-        payer = whole.run_id if whole is not None else payer
-    records = SpendRecords(services.database)
+    payer = run.run.pipeline_run_id or run.run.run_id
     return SpendGuard(
         services.accounts.of(payer),
         budget,
         price,
-        partial(records.spent, run.run.run_id, pipeline_id),
+        partial(SpendRecords(services.database).paid, payer),
         model=model,
-        job=pipeline_id or run.job.id,
+        job=(run.request.pipeline_id if run.request else None) or run.job.id,
+        draining=run.draining,
     )

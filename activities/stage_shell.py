@@ -16,16 +16,17 @@ from activities.failures import translated
 from activities.progress import reporting
 from activities.services import Services
 from activities.spending import open_spending, spending_metrics
-from stope.errors import StopeError
+from stope.errors import PermanentError, StopeError
 from stope.leases import Leases
 from stope.llm.ledger import Ledger
 from stope.llm.sharing import Sharing
 from stope.models.checkpoint import Checkpoint
 from stope.models.gap import Gap
-from stope.models.job import AcceptCached, Job, JobRun
+from stope.models.job import AcceptCached, Job, JobRun, JsonObject
 from stope.models.messages import StageDone, StageRequest
 from stope.models.progress import StageProgress, gap_notes
 from stope.records.rates import EarlierRates
+from stope.run_metrics import over_attempts
 from stope.stage import StageOutcome, StageRun, open_mirror, resumed_checkpoint
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,12 @@ async def run_stage_activity(
     with translated():
         job = await services.jobs.get(request.job_id)
         run = await services.jobs.get_run(request.run_id)
-        if run.status.has_result and job.result is not None:
+        if run.status.has_result and (run.result or job.result) is not None:
             # The attempt before this one died between recording its result and reporting it.
-            return done_from_result(job)
+            return done_from_run(run, job)
+        if run.namespace is not None:
+            # Whoever has the job made afresh meanwhile gets a run of its own.
+            job = job.model_copy(update={"namespace": run.namespace})
         async with (
             reporting(request) as report,
             _beating(report) as beat,
@@ -72,13 +76,17 @@ async def run_stage_activity(
             except BaseException:
                 await _note_metrics(services, stage_run)
                 raise
-            await services.jobs.finish_run(
+            closed = await services.jobs.finish_run(
                 run.run_id,
                 outcome.status,
                 result=outcome.final_result(),
-                metrics=outcome.metrics | await spending_metrics(services, run.run_id),
+                metrics=over_attempts(run.metrics, outcome.metrics)
+                | await spending_metrics(services, run.run_id),
             )
+        if not closed:
+            return await ended_before(services, job, run)
         return StageDone(
+            run_id=run.run_id,
             status=outcome.status,
             output_id=outcome.output_id,
             result=outcome.result,
@@ -91,19 +99,28 @@ async def run_stage_activity(
         )
 
 
+async def ended_before(services: Services, job: Job, run: JobRun) -> StageDone:
+    """What a run ended with while an attempt at it, given up as dead, was still at work.
+
+    Raises:
+        PermanentError: it ended without a result, and this one comes too late.
+    """
+    ended = await services.jobs.get_run(run.run_id)
+    if ended.status.has_result:
+        return done_from_run(ended, job)
+    raise PermanentError(
+        f"The run {run.run_id} of {job.id} was {ended.status.value} before this attempt at it was "
+        f"done; `stope resume {job.id}` goes on with the units it committed."
+    )
+
+
 async def _note_metrics(services: Services, run: StageRun[CheckpointT]) -> None:
     """Note what an attempt did that gives no result: the next one, or the failed run, shows it."""
-    done = run.progress
     try:
         await services.jobs.note_metrics(
             run.run.run_id,
-            {
-                "units_done": max(0, done.done - done.reused),
-                "units_reused": done.reused,
-                "engine_seconds": round(done.elapsed, 3),
-                "wall_seconds": round(run.wall_seconds, 3),
-                **await spending_metrics(services, run.run.run_id),
-            },
+            over_attempts(run.run.metrics, run.metrics())
+            | await spending_metrics(services, run.run.run_id),
         )
     except StopeError as error:
         log.warning("what the attempt did was not noted: %s", error)
@@ -123,9 +140,15 @@ def _count(outcome: StageOutcome, metric: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def done_from_result(job: Job) -> StageDone:
-    """The small form of a job's stored result."""
-    result = job.result or {}
+def done_from_run(run: JobRun, job: Job) -> StageDone:
+    """What a run of a job that has a result ended with."""
+    return done_from_result(run.result or job.result or {}).model_copy(
+        update={"run_id": run.run_id}
+    )
+
+
+def done_from_result(result: JsonObject) -> StageDone:
+    """The small form of a stored result."""
     gaps = result.get("gaps", [])
     return StageDone.model_validate(
         {

@@ -10,8 +10,8 @@ import typer
 from cli.console import out, print_json, settings_with_logging, start
 from cli.options import AsJson
 from client import JobClient
+from stope.models.money import dollars
 from stope.money.bill import Bill, BillRow
-from stope.money.prices import dollars
 from stope.settings import Settings
 
 _MODEL = 24

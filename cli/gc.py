@@ -82,6 +82,11 @@ async def _collect(settings: Settings, policy: KeepPolicy, as_json: bool) -> Non
         if amount.count:
             typer.echo(f"{name:<10} {amount.count:>9,}  {_size(amount.bytes):>9}")
     status(_summary(report))
+    if report.reclaimed is None and not report.dry_run:
+        status(
+            "the database keeps its size, since jobs use it: new rows take the space that is free "
+            "in it, and gc gives it back when nothing runs"
+        )
     if report.kept_unknown:
         status(
             f"{report.kept_unknown} of the kept runs are from before it was noted what runs need: "

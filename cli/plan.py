@@ -22,8 +22,8 @@ from cli.options import (
     Speakers,
 )
 from client import JobClient
+from stope.models.money import dollars
 from stope.money.plan import InputPlan, Money, RunPlan, Span, StagePlan
-from stope.money.prices import dollars
 from stope.settings import Settings
 
 _SHOWN = 12

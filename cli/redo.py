@@ -47,5 +47,6 @@ async def _redo(
         async def begin(job: Job) -> Job:
             return await client.redo(job.id, from_stage)
 
-        job = await client.job(job_id)
+        # Says what is wrong with the call before a worker is started for it.
+        job, _ = await client.must_have_stage(job_id, from_stage)
         return await do(client, settings, [job], begin, as_json=as_json, detach=detach, again=True)

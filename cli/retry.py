@@ -56,11 +56,8 @@ async def _retry(
         async def begin(job: Job) -> Job:
             return await client.retry(job.id, gaps=gaps, max_usd=max_usd, max_tokens=max_tokens)
 
-        job = await client.job(job_id)
+        # Says what is wrong with the call before a worker is started for it.
+        job = await client.must_be_retryable(job_id, gaps=gaps)
         has_gaps = job.status is JobStatus.SUCCEEDED_WITH_GAPS
-        if has_gaps and not gaps:
-            # Says what is wrong with the call, before a worker is started for it.
-            await begin(job)
-        return await do(
-            client, settings, [job], begin, as_json=as_json, detach=detach, again=has_gaps
-        )
+        again = has_gaps or await client.is_cut_short(job.id)
+        return await do(client, settings, [job], begin, as_json=as_json, detach=detach, again=again)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from cli.console import clock
 from stope.models.gap import Gap
 from stope.models.job import Job, JobRun, JobStatus
-from stope.models.progress import Spent, dollars
+from stope.models.money import dollars
+from stope.models.progress import Spent
 from stope.models.view import JobView
 
 

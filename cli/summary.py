@@ -15,8 +15,8 @@ from cli.console import clock, out
 from cli.standing import gap_line
 from stope.models.claim import Claim
 from stope.models.knowledge import JudgedClaim, Knowledge
+from stope.models.money import dollars
 from stope.models.verdict import Tier
-from stope.money.prices import dollars
 from stope.report.document import Document, place_of
 from stope.report.lines import one_line
 

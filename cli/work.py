@@ -24,7 +24,7 @@ from cli.session import working_session
 from cli.summary import print_summary
 from client import JobClient
 from stope.dev_server import DevServer
-from stope.models.job import Job, JobRun, JobStatus, JobType
+from stope.models.job import Job, JobStatus, JobType, newest_begun
 from stope.settings import Settings
 
 Begin = Callable[[Job], Awaitable[Job]]
@@ -37,12 +37,17 @@ async def begin_only(
     """Start jobs for somebody else's worker and say which; returns the exit code."""
     if settings.temporal_address is None:
         await asyncio.to_thread(DevServer(settings).ensure)
+    waiting: list[Job] = []
     for job in jobs:
         started = await begin(job)
-        if as_json:
+        if started.status is JobStatus.PAUSED:
+            waiting.append(started)
+        elif as_json:
             print_json(job_json(started))
         else:
             typer.echo(started.id)
+    if waiting:
+        return worst([await finish(client, job.id, as_json) for job in waiting])
     status(
         f"started; a worker takes them on: {command_line('up')} is one, and "
         f"{command_line('watch', jobs[0].id)} shows them"
@@ -97,10 +102,15 @@ async def _watch(client: JobClient, job_id: str, stop: asyncio.Event) -> None:
 async def finish(client: JobClient, job_id: str, as_json: bool) -> int:
     """Print how a job ended, or why it waits; returns its exit code."""
     job = await client.job(job_id)
-    run = await _last_run(client, job)
+    run = newest_begun(await client.runs(job.id))
     message = (run.error_message if run else None) or f"The job {job.id} is {job.status.value}."
     if job.status is JobStatus.PAUSED:
-        return _say(job, message, f"go on with: {command_line('resume', job.id)}", as_json, PAUSED)
+        # A limit is met by name: the same call again would only meet it again.
+        limit = [f"--max-{noun}" for noun in ("usd", "tokens") if f"--max-{noun} N" in message]
+        way_on = command_line("resume", job.id, *limit, *("N" for _ in limit))
+        if not as_json:
+            message = f"The job {job.id} is paused. {message}"
+        return _say(job, message, f"go on with: {way_on}", as_json, PAUSED)
     if run is None or not run.status.has_result:
         # It may have the result of an earlier run, which stands.
         kept = "the progress is kept; go on with: "
@@ -119,12 +129,6 @@ async def finish(client: JobClient, job_id: str, as_json: bool) -> int:
             print_summary(document, paths)
             print_published(job, run)
     return WITH_GAPS if job.status is JobStatus.SUCCEEDED_WITH_GAPS else 0
-
-
-async def _last_run(client: JobClient, job: Job) -> JobRun | None:
-    """The newest run that was begun."""
-    begun = [run for run in await client.runs(job.id) if run.temporal_run_id is not None]
-    return begun[-1] if begun else None
 
 
 def _say(job: Job, message: str, way_on: str, as_json: bool, code: int) -> int:

@@ -55,8 +55,8 @@ class JobAttempts(JobCreation):
         one ended without.
         """
         job = await self.job(job_id)
-        workflow_id = await self._workflow_id_if_open(job)
-        if job.status is JobStatus.PAUSED and workflow_id is not None:
+        if await self._workflow_id_if_open(job) is not None:
+            # Also where the records do not say that it waits: it is the workflow that does.
             await self.unpause(job.id, max_usd=max_usd, max_tokens=max_tokens)
             return await self._jobs.get(job.id)
         if job.status.has_result and await self.is_cut_short(job.id):
@@ -89,7 +89,21 @@ class JobAttempts(JobCreation):
             max_tokens: pause before using more than this.
 
         Raises:
-            UsageError: the job has gaps, and ``gaps`` does not say to try them; or it waits.
+            UsageError: as ``must_be_retryable``; or it runs, and its gaps are to be tried.
+        """
+        job = await self.must_be_retryable(job_id, gaps=gaps)
+        if gaps and job.status is JobStatus.SUCCEEDED_WITH_GAPS:
+            await self._must_not_run(job.id, "try its gaps again")
+            job = await self._with_options(job, max_usd=max_usd, max_tokens=max_tokens)
+            return await self._start(job, again=True, retry_gaps=True)
+        return await self.resume(job.id, max_usd=max_usd, max_tokens=max_tokens)
+
+    async def must_be_retryable(self, job_id: str, *, gaps: bool = False) -> Job:
+        """The job, if there is something to try again. One without gaps has all of them tried.
+
+        Raises:
+            UsageError: it waits; it has gaps, and ``gaps`` does not say to try them; or it has its
+                result, and ``gaps`` does not say that this is what is wanted.
         """
         job = await self.job(job_id)
         if job.status is JobStatus.PAUSED:
@@ -97,16 +111,17 @@ class JobAttempts(JobCreation):
                 f"The job {job.id} is paused, it has not failed; `stope resume {job.id}` lets it "
                 "go on."
             )
+        if gaps or not job.status.has_result or await self.is_cut_short(job.id):
+            return job
         if job.status is JobStatus.SUCCEEDED_WITH_GAPS:
-            if not gaps:
-                raise UsageError(
-                    f"The job {job.id} has a result with gaps; `stope retry {job.id} --gaps` tries "
-                    "these again."
-                )
-            await self._must_not_run(job.id, "try its gaps again")
-            job = await self._with_options(job, max_usd=max_usd, max_tokens=max_tokens)
-            return await self._start(job, again=True, retry_gaps=True)
-        return await self.start_job(job.id, max_usd=max_usd, max_tokens=max_tokens)
+            raise UsageError(
+                f"The job {job.id} has a result with gaps; `stope retry {job.id} --gaps` tries "
+                "these again."
+            )
+        raise UsageError(
+            f"The job {job.id} succeeded, so there is nothing to try again; `stope redo {job.id}` "
+            "makes it afresh."
+        )
 
     async def redo(self, job_id: str, from_stage: JobType | str | None = None) -> Job:
         """Make a job afresh, from one of its stages on: nothing old is read there.
@@ -121,15 +136,7 @@ class JobAttempts(JobCreation):
         Raises:
             UsageError: the job runs, or has no such stage.
         """
-        job = await self.job(job_id)
-        stages: tuple[JobType, ...] = (job.type,)
-        if job.type is JobType.PIPELINE:
-            stages = stages_of(job.input.kind, job.config)
-        if from_stage is not None and str(from_stage) not in [stage.value for stage in stages]:
-            raise UsageError(
-                f"The job {job.id} has no stage {str(from_stage)!r}; it has "
-                f"{', '.join(stage.value for stage in stages)}."
-            )
+        job, stages = await self.must_have_stage(job_id, from_stage)
         if job.type is not JobType.PIPELINE or from_stage in (None, stages[0].value):
             return await self.start_job(job.id, resume_from_checkpoint=False)
         await self._must_not_run(job.id, "be made afresh")
@@ -137,6 +144,25 @@ class JobAttempts(JobCreation):
             job, redo_from=JobType(from_stage), redo_namespace=uuid.uuid4().hex
         )
         return await self._start(job, again=True)
+
+    async def must_have_stage(
+        self, job_id: str, stage: JobType | str | None
+    ) -> tuple[Job, tuple[JobType, ...]]:
+        """The job and its stages, in order; its type is the only one of a job of one stage.
+
+        Raises:
+            UsageError: that stage is none of them.
+        """
+        job = await self.job(job_id)
+        stages: tuple[JobType, ...] = (job.type,)
+        if job.type is JobType.PIPELINE:
+            stages = stages_of(job.input.kind, job.config)
+        if stage is not None and str(stage) not in [one.value for one in stages]:
+            raise UsageError(
+                f"The job {job.id} has no stage {str(stage)!r}; it has "
+                f"{', '.join(one.value for one in stages)}."
+            )
+        return job, stages
 
     async def fork(self, job_id: str, **config: object) -> str:
         """The id of a job like another one, with other settings; it is not started.
@@ -168,10 +194,3 @@ class JobAttempts(JobCreation):
             job.type, job.input, wanted, max_workers=job.options.max_workers
         )
         return forked.id
-
-    async def _workflow_id_if_open(self, job: Job) -> str | None:
-        if job.status.finished:
-            return None
-        workflow_id = await self._workflow_id(job.id)
-        is_open = await self._is_open(await self.temporal(), workflow_id)
-        return workflow_id if is_open else None

@@ -1,38 +1,33 @@
-"""Jobs at work: started, joined, waited for."""
+"""Jobs at work: started, joined."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from jobs.session import JobFailedError, JobPausedError
-from jobs.signals import JobSignals
+from jobs.outcomes import JobOutcomes
+from jobs.session import answering
 from search_attributes import register_search_attributes
 from stope import names
 from stope.errors import UsageError
 from stope.following import open_following
-from stope.models.job import Job, JobOptions, JobStatus, JobType, JsonObject
-from stope.models.messages import JobRequest, RunOptions, StageDone
-from stope.money.prices import models_of, require_prices
+from stope.models.job import Job, JobOptions, JobRun, JobStatus, JobType, JsonObject
+from stope.models.messages import Changes, JobRequest, RunOptions, StageDone
 from workflows.attributes import start_attributes
 from workflows.labels import source_label, static_details, title
+from workflows.pausing import BUDGET_REACHED
 from workflows.policies import task_timeout
-
-_FAILED, _CANCELLED = JobStatus.FAILED, JobStatus.CANCELLED
 
 _CLOSE_SECONDS = 5.0
 """How long a finished run may take to close while a worker is there."""
 
-_LOOK_SECONDS = 0.5
-"""How often somebody who waits for a job looks whether it is paused."""
 
-
-class JobControl(JobSignals):
-    """Starts jobs and waits for them."""
+class JobControl(JobOutcomes):
+    """Starts jobs."""
 
     async def start_job(
         self,
@@ -46,7 +41,9 @@ class JobControl(JobSignals):
     ) -> Job:
         """Start a job, or join it where it runs. A job with a result is left alone.
 
-        What is given here is kept with the job: a later start without it does the same.
+        What is given here is kept with the job: a later start without it does the same, and one
+        that runs goes on with it. One that waits at a limit goes on with a new one; without, and
+        where a person paused it, it waits.
 
         Args:
             job_id: which.
@@ -54,19 +51,22 @@ class JobControl(JobSignals):
             max_workers: LLM calls in flight.
             max_usd: pause before spending more than this.
             max_tokens: pause before using more than this.
-            chain: with its result, start the next stage, and so on to the last.
+            chain: with its result, start the next stage, and so on to the last. All of them
+                together keep to the limits.
 
         Raises:
-            UsageError: it is to start afresh while it runs, or it has a limit of money and a
-                model whose price is not known.
+            UsageError: it is to start afresh while it runs, or to chain while a pipeline works
+                on it; or it has a limit of money and a model whose price is not known.
             ServerUnavailableError: Temporal does not answer.
         """
         await self.open()
-        asked = await self._jobs.get(job_id)
-        if max_usd is not None:
-            await asyncio.to_thread(require_prices, models_of(asked), self.settings)
+        if chain and (workflow_id := await self._workflow_id(job_id)) != job_id:
+            raise UsageError(
+                f"The job {job_id} is a stage of {workflow_id.partition('/')[0]} just now, which "
+                "goes on with its own next stage; chain it when that has ended."
+            )
         job = await self._with_options(
-            asked,
+            await self._jobs.get(job_id),
             max_workers=max_workers,
             max_usd=max_usd,
             max_tokens=max_tokens,
@@ -78,7 +78,18 @@ class JobControl(JobSignals):
                 if following is not None:
                     await self._start(following)
             return job
-        if not resume_from_checkpoint:
+        has_limit = max_usd is not None or max_tokens is not None
+        if resume_from_checkpoint and has_limit and await self._waits_at_limit(job):
+            await self.unpause(job.id, max_usd=max_usd, max_tokens=max_tokens)
+            return await self._jobs.get(job.id)
+        if resume_from_checkpoint:
+            await self._change(
+                job,
+                Changes(
+                    max_workers=max_workers, max_usd=max_usd, max_tokens=max_tokens, chain=chain
+                ),
+            )
+        else:
             await self._must_not_run(job_id, "start afresh")
             await self._jobs.set_namespace(job_id, uuid.uuid4().hex)
             options = job.options.model_copy(update={"redo_from": None, "redo_namespace": ""})
@@ -96,10 +107,18 @@ class JobControl(JobSignals):
             # A pipeline works on it.
             return job
         is_lost = job.status is JobStatus.PAUSED and not await self._is_open(temporal, job.id)
+        await self._let_close(temporal, job)
+        with answering():
+            run_id = await self._start_workflow(temporal, job, retry_gaps=retry_gaps)
+        # Until the new run is opened the records say how the last one ended.
+        await self._jobs.requeue(job.id, run_id, again=again, lost=is_lost)
+        return await self._jobs.get(job.id)
+
+    async def _start_workflow(self, temporal: Client, job: Job, *, retry_gaps: bool) -> str:
+        """The id of the workflow run that works on a job from now on."""
         if self._has_search_attributes is None:
             self._has_search_attributes = await register_search_attributes(temporal)
         label = source_label(job.input)
-        await self._let_close(temporal, job.id)
         handle = await temporal.start_workflow(
             names.WORKFLOW_OF_TYPE[job.type.value],
             JobRequest(
@@ -125,11 +144,7 @@ class JobControl(JobSignals):
             static_summary=title(job.type, label, job.input.kind),
             static_details=static_details(job.id, label),
         )
-        # Until the new run is opened the records say how the last one ended.
-        await self._jobs.requeue(
-            job.id, handle.first_execution_run_id or "", again=again, lost=is_lost
-        )
-        return await self._jobs.get(job.id)
+        return handle.first_execution_run_id or ""
 
     async def process_job(
         self,
@@ -160,43 +175,24 @@ class JobControl(JobSignals):
             return job.result
         return await self.wait(job_id)
 
-    async def wait(self, job_id: str) -> JsonObject:
-        """Wait for a started job and return its final result.
-
-        Raises:
-            JobFailedError: it failed or was cancelled.
-            JobPausedError: it waits for a person.
-        """
-        handle: WorkflowHandle[object, StageDone] = (await self.temporal()).get_workflow_handle(
-            await self._workflow_id(job_id), result_type=StageDone
-        )
-        closing = asyncio.create_task(_closed_well(handle))
-        try:
-            while not closing.done():
-                await self._say_if_paused(job_id)
-                await asyncio.wait({closing}, timeout=_LOOK_SECONDS)
-            ended_well = await closing
-        finally:
-            closing.cancel()
-            await asyncio.gather(closing, return_exceptions=True)
-        run = await self._jobs.last_run(job_id)
-        if not ended_well and run is not None and run.status in (_FAILED, _CANCELLED):
-            # The job may have the result of an earlier run: this one gave none.
-            message = run.error_message or f"The job {job_id} failed."
-            raise JobFailedError(job_id, run.status, message)
-        return await self.result(job_id)
-
-    async def _say_if_paused(self, job_id: str) -> None:
-        job = await self._jobs.get(job_id)
-        if job.status is JobStatus.PAUSED:
-            run = await self._jobs.last_run(job_id)
-            message = (run.error_message if run else None) or f"The job {job_id} is paused."
-            raise JobPausedError(job_id, message)
+    async def _waits_at_limit(self, job: Job) -> bool:
+        """Whether a new limit lets it go on."""
+        if job.status is not JobStatus.PAUSED:
+            return False
+        run = await self._jobs.last_run(job.id)
+        at_limit = run is not None and run.error_code == BUDGET_REACHED
+        return at_limit and await self._workflow_id_if_open(job) is not None
 
     async def _with_options(self, job: Job, **given: object) -> Job:
-        """The job with new options; None leaves one as it is."""
+        """The job with new options; None leaves one as it is.
+
+        Raises:
+            UsageError: it is to have a limit of money, and a model's price is not known.
+        """
         changed = {name: value for name, value in given.items() if value is not None}
         options = JobOptions.model_validate(job.options.model_dump() | changed)
+        if "max_usd" in changed:
+            await self._require_prices(job, options.max_usd)
         if options != job.options:
             await self._jobs.set_options(job.id, options)
         return await self._jobs.get(job.id)
@@ -205,41 +201,43 @@ class JobControl(JobSignals):
         workflow_id = await self._workflow_id(job_id)
         run = await self._jobs.last_run(job_id)
         if run is not None and run.status.finished:
-            await self._let_close(await self.temporal(), job_id)
+            await self._let_close(await self.temporal(), await self._jobs.get(job_id))
         if await self._is_open(await self.temporal(), workflow_id):
             raise UsageError(
                 f"The job {job_id} is running; `stope cancel {job_id}` ends it before it can "
                 f"{what}."
             )
 
-    async def _let_close(self, temporal: Client, job_id: str) -> None:
+    async def _let_close(self, temporal: Client, job: Job) -> None:
         """Wait until the last run, finished in the records, is so for Temporal: it is not joined.
 
-        One that no worker closes is ended; its result is recorded.
+        One that no worker closes is ended; its result is recorded. A pipeline's is left to it.
+
+        Raises:
+            UsageError: no worker closes it, and it has yet to start the next stage.
         """
-        run = await self._jobs.last_run(job_id)
-        if run is None or not run.status.finished:
+        run = await self._jobs.last_run(job.id)
+        if run is None or not run.status.finished or run.workflow_id != job.id:
             return
         deadline = asyncio.get_running_loop().time() + _CLOSE_SECONDS
         while await self._is_open(temporal, run.workflow_id, run.temporal_run_id):
             if asyncio.get_running_loop().time() > deadline:
-                await temporal.get_workflow_handle(
-                    run.workflow_id, run_id=run.temporal_run_id
-                ).terminate("its run is finished, and no worker is there to close it")
+                if job.options.chain and run.status.has_result and job.type is not JobType.PIPELINE:
+                    raise UsageError(
+                        f"The job {job.id} has its result and has yet to start the next stage; "
+                        "`stope up` starts a worker that does so."
+                    )
+                await _terminate(temporal, run)
                 return
             await asyncio.sleep(0.1)
 
 
-async def _closed_well(handle: WorkflowHandle[object, StageDone]) -> bool:
-    """Wait until a workflow has closed; whether with a result. A server that is away comes back."""
-    while True:
+async def _terminate(temporal: Client, run: JobRun) -> None:
+    handle = temporal.get_workflow_handle(run.workflow_id, run_id=run.temporal_run_id)
+    with answering():
         try:
-            await handle.result()
-        except WorkflowFailureError:
-            return False
+            await handle.terminate("its run is finished, and no worker is there to close it")
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            await asyncio.sleep(_LOOK_SECONDS)
-        else:
-            return True
+            # It has closed by itself at last.
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
 from stope.models.job import Job, JobRun, JobStatus
@@ -16,8 +15,9 @@ from stope.models.verification import Finding
 
 @dataclass(frozen=True)
 class Told:
-    """What Temporal says of one workflow run. ``state`` is None where it knows no such run."""
+    """What Temporal says of a run's workflow. ``state`` is None where it knows no such thing."""
 
+    run_id: str
     state: WorkflowExecutionStatus | None
     done: StageDone | None = None
     progress: StageProgress | None = None
@@ -36,13 +36,13 @@ async def told_of(temporal: Client, run: JobRun) -> Told:
         description = await handle.describe()
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            return Told(None)
+            return Told(run.run_id, None)
         raise
     state = description.status
     progress: StageProgress | None = None
     for pending in description.raw_description.pending_activities:
         if pending.heartbeat_details.payloads:
-            [progress] = await pydantic_data_converter.decode(
+            [progress] = await temporal.data_converter.decode(
                 pending.heartbeat_details.payloads, [StageProgress]
             )
     done: StageDone | None = None
@@ -51,7 +51,7 @@ async def told_of(temporal: Client, run: JobRun) -> Told:
             done = await handle.result(follow_runs=False)
         except WorkflowFailureError:
             done = None
-    return Told(state, done, progress)
+    return Told(run.run_id, state, done, progress)
 
 
 _ENDS = {
@@ -70,11 +70,14 @@ def history_findings(job: Job, run: JobRun, told: Told, committed: int) -> list[
         told: asked for before the units were counted.
         committed: units of the run that have an output.
     """
+    if told.run_id != run.run_id:
+        text = "another run began just now: its history is not compared"
+        return [Finding(about="temporal", text=text, wrong=False)]
+    resume = f"; `stope resume {job.id}` goes on from what is committed"
     if told.state is None:
         if not run.status.finished and run.temporal_run_id is not None:
-            return [
-                _wrong(f"the run is {run.status.value} and Temporal knows no such workflow run")
-            ]
+            what = f"the run is {run.status.value} and Temporal knows no such workflow run"
+            return [_wrong(f"{what}{resume}")]
         text = "Temporal keeps no history of this run any more: it is not compared"
         return [Finding(about="temporal", text=text, wrong=False)]
     findings: list[Finding] = []
@@ -84,7 +87,7 @@ def history_findings(job: Job, run: JobRun, told: Told, committed: int) -> list[
             text = f"the run is {run.status.value} and its workflow has yet to close"
             findings.append(Finding(about="temporal", text=text, wrong=False))
     elif not run.status.finished:
-        findings.append(_wrong(f"the run is {run.status.value} and its workflow {name}"))
+        findings.append(_wrong(f"the run is {run.status.value} and its workflow {name}{resume}"))
     elif run.status not in _ENDS.get(told.state, {run.status}):
         findings.append(_wrong(f"the run {run.status.value} and its workflow {name}"))
     if told.done is not None and run.status.has_result:
@@ -100,8 +103,8 @@ def history_findings(job: Job, run: JobRun, told: Told, committed: int) -> list[
     if told.progress is not None and told.progress.done > committed:
         findings.append(
             _wrong(
-                f"the last heartbeat tells of {told.progress.done} units, and {committed} are "
-                "committed"
+                f"the last heartbeat tells of {told.progress.done} units, the records have "
+                f"{committed} of them"
             )
         )
     return findings

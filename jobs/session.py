@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +19,39 @@ from stope.records.jobs import JobRecords
 from stope.records.sources import SourceDigests
 from stope.records.speakers import SpeakerNames
 from stope.settings import Settings, load_settings
+
+_FOR_GOOD = (
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.UNIMPLEMENTED,
+)
+"""What a server says that has understood us. Whatever else there is can be one that restarts: a
+broken connection has many names."""
+
+
+def comes_back(error: RPCError) -> bool:
+    """Whether a server that answered like this may answer better soon."""
+    return error.status not in _FOR_GOOD
+
+
+@contextmanager
+def answering(gone: str | None = None) -> Iterator[None]:
+    """Temporal's own errors, as ours.
+
+    Args:
+        gone: the sentence for a workflow that is not open, where there must be one.
+
+    Raises:
+        UsageError: there is no such workflow any more.
+        ServerUnavailableError: Temporal does not answer, or not us.
+    """
+    try:
+        yield
+    except RPCError as error:
+        if gone is not None and error.status is RPCStatusCode.NOT_FOUND:
+            raise UsageError(gone) from error
+        raise ServerUnavailableError(f"Temporal does not answer: {error.message}") from error
 
 
 class JobFailedError(StopeError):

@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
-from jobs.session import JobSession
+from jobs.session import JobSession, comes_back
 from jobs.waiting import activity_waits, describe, is_open, workflow_waits
 from stope import names
 from stope.errors import ServerUnavailableError
@@ -64,7 +64,9 @@ class JobViews(JobSession):
         waiting = await workflow_waits(temporal, description)
         if job.status is JobStatus.PAUSED:
             message = (run.error_message if run else None) or "It was paused."
-            waiting = f"{message} Go on with `stope unpause {job.id}`."
+            # At a limit it says itself how it goes on.
+            way_on = "" if "`stope resume" in message else f" Go on with `stope resume {job.id}`."
+            waiting = f"{message}{way_on}"
         return _view(job, run, stages, waiting)
 
     async def views(self, jobs: Sequence[Job]) -> dict[str, JobView]:
@@ -88,11 +90,19 @@ class JobViews(JobSession):
         return {view.job_id: view for view in found if view is not None}
 
     async def watch(self, job_id: str, interval: float = 0.5) -> AsyncIterator[JobView]:
-        """Views of a job until it has finished or is lost; the last one is of that."""
+        """Views of a job until it has finished or is lost; the last one is of that.
+
+        Raises:
+            ServerUnavailableError: Temporal is there, and does not answer us.
+        """
         while True:
             try:
                 view = await self._look(job_id)
-            except RPCError:
+            except RPCError as error:
+                if not comes_back(error):
+                    raise ServerUnavailableError(
+                        f"Temporal does not answer: {error.message}"
+                    ) from error
                 # The server is restarting: the job goes on when it is back.
                 await asyncio.sleep(interval)
                 continue

@@ -23,7 +23,7 @@ async def open_stage_job(
 ) -> Job:
     """The job of a stage on some input, made where there is none yet.
 
-    In a namespace of its own it has no result from outside of it.
+    In a namespace of its own it is not done by a result from outside of it.
     """
     job = await jobs.create(
         Job(
@@ -60,7 +60,7 @@ async def open_following(jobs: JobRecords, job: Job, uri: Callable[[str], str]) 
                 "again with --force to have it made anew."
             )
         following = await open_stage_job(jobs, stage, source, job.config, namespace=job.namespace)
-        if not following.status.has_result or following.result is None:
+        if not following.is_done:
             await jobs.set_options(following.id, job.options)
             await jobs.set_config(following.id, job.config)
             return await jobs.get(following.id)

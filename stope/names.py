@@ -33,6 +33,9 @@ PAUSE = "pause"
 UNPAUSE = "unpause"
 """The signal that lets it go on, with new limits if there are any."""
 
+CHANGE = "change"
+"""The signal that changes how a job is worked on, and leaves a pause as it is."""
+
 REPORT_PAUSE = "report_pause"
 """The signal by which a stage tells its pipeline that it waits, or that it goes on."""
 

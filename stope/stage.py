@@ -27,6 +27,9 @@ from stope.units import Tally
 MIRROR_SECONDS = 1.0
 """Between two changes of stage the mirror is written at most this often."""
 
+DIARIZING = "diarizing"
+"""The stage of a checkpoint whose units are not the recording's chunks: they are counted apart."""
+
 CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
 Beat = Callable[[StageProgress], None]
 
@@ -49,6 +52,10 @@ class Spending(Protocol):
     @property
     def unpriced(self) -> int:
         """Calls whose price is not known."""
+
+    @property
+    def seconds(self) -> float:
+        """In calls, those in flight at the same time added up."""
 
 
 class StageOutcome(Frozen):
@@ -115,6 +122,7 @@ class StageRun(Generic[CheckpointT]):
         """Seconds of the recording, once a stage that listens knows it."""
         self._usual = usual or {}
         self._spends: list[Spending] = []
+        self._tallies: dict[str, Tally] = {}
         self._mirror = mirror
         self._beat = beat
         self._mirrored_at = 0.0
@@ -151,6 +159,23 @@ class StageRun(Generic[CheckpointT]):
         )
         return sum(parts, Spent())
 
+    def metrics(self) -> JsonObject:
+        """What this attempt did so far, in the names that a finished stage uses."""
+        voices = self._tallies.get(DIARIZING)
+        others = [tally for stage, tally in self._tallies.items() if stage != DIARIZING]
+        done = others[-1] if others else Tally(total=0)
+        found: JsonObject = {
+            "units_done": len(done.committed) - done.reused,
+            "units_reused": done.reused,
+            "engine_seconds": round(done.engine_seconds, 3),
+            "wall_seconds": round(self.wall_seconds, 3),
+        }
+        if voices is not None:
+            found["diarization_seconds"] = round(voices.engine_seconds, 3)
+        if self._spends:
+            found["llm_seconds"] = round(sum(spend.seconds for spend in self._spends), 3)
+        return found
+
     def count(self, spend: Spending) -> None:
         """Show what these calls come to."""
         self._spends.append(spend)
@@ -174,6 +199,7 @@ class StageRun(Generic[CheckpointT]):
 
     async def advance(self, tally: Tally) -> None:
         """Units were committed: beat, and mirror if the last time is long enough ago."""
+        self._tallies[self.progress.stage] = tally
         self.progress = self.progress.model_copy(
             update={
                 "done": len(tally.committed),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from bisect import bisect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -29,8 +30,8 @@ Output = TypeVar("Output", bound=BaseModel)
 PlanModel = TypeVar("PlanModel", bound=BaseModel)
 
 FLIGHT_GRACE = 120.0
-"""Seconds that units in flight may take to finish and commit after a cancellation: what they do may
-be paid for already."""
+"""Seconds that units in flight may take to finish and commit after a cancellation. A call to a
+language model that has begun by then is waited for however long it takes (``stope.llm.ledger``)."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Tally:
     waiting: int = 0
     """Units that another run is making just now, and this one has nothing else to do."""
     elapsed: float = 0.0
+    engine_seconds: float = 0.0
+    """In the units that were done, those in flight at the same time added up."""
     audio: float = 0.0
     """Seconds of the recording in the units that were not committed before."""
 
@@ -188,6 +191,13 @@ class _UnitLoop(Generic[Item, Output]):
         self._output: type[Output]
         self._made: dict[str, Output] = {}
         self._reused: set[str] = set()
+        self._places: dict[str, list[int]] = {}
+        """Where in the plan the units of a key are."""
+        self._done: list[int] = []
+        self._ids: list[str] = []
+        """Places and ids of the units with an output, in plan order."""
+        self._reused_units = 0
+        self._audio = 0.0
         self._failed: dict[str, str] = {}
         self._todo: list[Unit[Item]] = []
         self._queue: UnitQueue[Item]
@@ -206,8 +216,10 @@ class _UnitLoop(Generic[Item, Output]):
     ) -> None:
         """Take what is committed, and line up the first unit of every other key."""
         self._output = output
-        self._made = dict(stored)
-        self._reused = set(stored)
+        for place, unit in enumerate(self._units):
+            self._places.setdefault(unit.key, []).append(place)
+        for key, made in stored.items():
+            self._take(key, made, reused=True)
         first_of_key: dict[str, Unit[Item]] = {}
         for unit in self._units:
             if unit.key not in stored:
@@ -228,21 +240,33 @@ class _UnitLoop(Generic[Item, Output]):
         """How far it is."""
         return Tally(
             total=len(self._units),
-            committed=[unit.id for unit in self._units if unit.key in self._made],
-            reused=sum(unit.key in self._reused for unit in self._units),
-            gaps=_gaps(self._units, self._failed, self._stage),
+            committed=self._ids.copy(),
+            reused=self._reused_units,
+            gaps=_gaps(self._units, self._failed, self._stage) if self._failed else [],
             cursor=self._cursor,
             waiting=self._queue.waiting,
             elapsed=time.monotonic() - self._began,
-            audio=sum(
-                unit.end - unit.start
-                for unit in self._units
-                if unit.key in self._made
-                and unit.key not in self._reused
-                and unit.start is not None
-                and unit.end is not None
-            ),
+            engine_seconds=self._seconds,
+            audio=self._audio,
         )
+
+    def _take(self, key: str, made: Output, *, reused: bool = False) -> None:
+        """There is an output: counted here, so that a report need not look through all units."""
+        known = key in self._made
+        self._made[key] = made
+        if known:
+            return
+        if reused:
+            self._reused.add(key)
+        for place in self._places.get(key, ()):
+            unit = self._units[place]
+            at = bisect(self._done, place)
+            self._done.insert(at, place)
+            self._ids.insert(at, unit.id)
+            if reused:
+                self._reused_units += 1
+            elif unit.start is not None and unit.end is not None:
+                self._audio += unit.end - unit.start
 
     async def work(self) -> None:
         """Do units until none is left, something is wrong, or somebody wants us to stop."""
@@ -270,7 +294,7 @@ class _UnitLoop(Generic[Item, Output]):
             await self._queue.give_up(unit)
             raise
         else:
-            self._made[unit.key] = result
+            self._take(unit.key, result)
             self._seconds += seconds
             self._cursor = unit.id
             self._queue.finished(unit, seconds)
@@ -286,8 +310,7 @@ class _UnitLoop(Generic[Item, Output]):
     async def _read(self, stored: Mapping[str, str]) -> None:
         """Another run has committed these."""
         for key, text in stored.items():
-            self._made[key] = self._output.model_validate_json(text)
-        self._reused.update(stored)
+            self._take(key, self._output.model_validate_json(text), reused=True)
         await self._say()
 
     def _leaving(self) -> bool:

@@ -114,9 +114,10 @@ class MemoryLedgerStore:
         self.events.append(f"received {entry.id}")
         return entry
 
-    async def serve(self, entry_id: str, how: str) -> None:
+    async def serve(self, entry_id: str, how: str) -> bool:
         """See ``LedgerStore``."""
         self.served.append((entry_id, how))
+        return entry_id in self.rows
 
     async def accept(self, entry_id: str) -> bool:
         """See ``LedgerStore``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from temporalio import workflow
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -16,7 +17,8 @@ from temporalio.common import (
     TypedSearchAttributes,
 )
 
-from stope.models.job import JobType
+with workflow.unsafe.imports_passed_through():
+    from stope.models.job import JobType
 
 JOB_TYPE = SearchAttributeKey.for_keyword("StopeJobType")
 STAGE = SearchAttributeKey.for_keyword("StopeStage")

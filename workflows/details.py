@@ -9,8 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from stope.models.job import JobStatus, JobType
-from stope.models.progress import GAPS_NAMED, GapNote, StageProgress
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from stope.models.job import JobStatus, JobType
+    from stope.models.progress import GAPS_NAMED, GapNote, StageProgress
+
 from workflows.labels import escaped, workflow_link
 from workflows.rows import NOT_STARTED, RUNNING, StageRow, percent_of, seconds_left, spent_by
 
@@ -37,7 +41,7 @@ _FRESHNESS = (
 )
 
 _GO_ON = {
-    JobStatus.PAUSED: "Go on: `stope unpause {}`",
+    JobStatus.PAUSED: "Go on: `stope resume {}`",
     JobStatus.FAILED: "Go on: `stope resume {}`",
     JobStatus.CANCELLED: "Go on: `stope resume {}`",
     JobStatus.SUCCEEDED_WITH_GAPS: "Do only the gaps again: `stope retry {} --gaps`",
@@ -192,7 +196,8 @@ def _attention(heading: Heading) -> Iterator[str]:
     if heading.message is not None:
         yield escaped(heading.message)
     go_on = next((text for state, text in _GO_ON.items() if state.value == heading.state), None)
-    if go_on is not None:
+    # At a limit it says itself how it goes on.
+    if go_on is not None and "`stope resume" not in (heading.message or ""):
         yield go_on.format(heading.job_id)
 
 

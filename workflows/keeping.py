@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from stope import names
     from stope.models.keeping import GcReport, KeepPolicy
 
-from workflows.policies import KEEPING_RETRY, KEEPING_TIMEOUT
+from workflows.policies import KEEPING_BEAT, KEEPING_RETRY, KEEPING_TIMEOUT
 
 
 @workflow.defn
@@ -26,6 +26,7 @@ class GcWorkflow:
                 result_type=GcReport,
                 task_queue=names.ORCHESTRATION_QUEUE,
                 start_to_close_timeout=KEEPING_TIMEOUT,
+                heartbeat_timeout=KEEPING_BEAT,
                 retry_policy=KEEPING_RETRY,
                 summary=f"keep {policy.keep_days:g} days and {policy.keep_runs} runs of each job",
             )

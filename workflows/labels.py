@@ -10,8 +10,11 @@ import re
 from pathlib import PurePath
 from urllib.parse import quote
 
-from stope.models.job import InputKind, JobInput, JobType
-from stope.models.messages import JobRequest
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from stope.models.job import InputKind, JobInput, JobType
+    from stope.models.messages import JobRequest
 
 SOURCE_CHARACTERS = 60
 """A longer name is cut in the middle; at four bytes each it still fits every limit."""

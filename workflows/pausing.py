@@ -22,7 +22,7 @@ from temporalio.exceptions import CancelledError as TemporalCancelledError
 with workflow.unsafe.imports_passed_through():
     from stope import names
     from stope.models.job import JobStatus
-    from stope.models.messages import JobRequest, Limits, MarkRun, RunOptions
+    from stope.models.messages import Changes, JobRequest, Limits, MarkRun, RunOptions
 
 from workflows.board import WatchedWorkflow
 from workflows.labels import activity_summary
@@ -48,7 +48,7 @@ class PausableWorkflow(WatchedWorkflow):
     def __init__(self) -> None:
         super().__init__()
         self.pausing: Pause | None = None
-        self._limits = Limits()
+        self.changes = Changes()
 
     @workflow.signal(
         name=names.PAUSE,
@@ -69,8 +69,23 @@ class PausableWorkflow(WatchedWorkflow):
         """Go on."""
         self.pausing = None
         if limits is not None:
-            self._limits = self._limits.model_copy(update=limits.model_dump(exclude_none=True))
-        await self.pass_on_unpause(self._limits)
+            self._take(limits)
+        await self.pass_on_unpause(
+            Limits(max_usd=self.changes.max_usd, max_tokens=self.changes.max_tokens)
+        )
+
+    @workflow.signal(
+        name=names.CHANGE,
+        description="Work on it in another way from now on.",
+        unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON,
+    )
+    async def change(self, changes: Changes) -> None:
+        """New limits hold at once; a pause stays one."""
+        self._take(changes)
+        await self.pass_on_changes(changes)
+
+    def _take(self, new: Limits) -> None:
+        self.changes = self.changes.model_copy(update=new.model_dump(exclude_none=True))
 
     async def pass_on_pause(self, message: str) -> None:
         """Stop what runs for this workflow just now."""
@@ -78,9 +93,16 @@ class PausableWorkflow(WatchedWorkflow):
     async def pass_on_unpause(self, limits: Limits) -> None:
         """Let go on what was stopped."""
 
+    async def pass_on_changes(self, changes: Changes) -> None:
+        """Have what runs for this workflow just now done in the new way."""
+
     def options_now(self, request: JobRequest) -> RunOptions:
-        """How to work on the job, with the limits that came since it was started."""
-        return request.options.model_copy(update=self._limits.model_dump(exclude_none=True))
+        """How to work on the job, with what was changed since it was started."""
+        return self.changed(request.options)
+
+    def changed(self, options: RunOptions) -> RunOptions:
+        """Some options, with the changes."""
+        return options.model_copy(update=self.changes.model_dump(exclude_none=True))
 
     async def wait_while_paused(self, request: JobRequest, run_id: str) -> None:
         """Hold here while somebody wants a pause; the records and the pages say so."""

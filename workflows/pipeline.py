@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from stope import names
     from stope.models.job import JobType
     from stope.models.messages import (
+        Changes,
         JobRequest,
         Limits,
         OpenStage,
@@ -80,6 +81,10 @@ class Pipeline(PausableWorkflow):
         """Let the running step go on."""
         await self._signal_child(names.UNPAUSE, limits)
 
+    async def pass_on_changes(self, changes: Changes) -> None:
+        """Tell the running step."""
+        await self._signal_child(names.CHANGE, changes.model_copy(update={"chain": None}))
+
     async def _signal_child(self, name: str, argument: str | Limits) -> None:
         if self._child is None:
             return
@@ -107,11 +112,16 @@ class Pipeline(PausableWorkflow):
         )
         done = opened.done
         if done is None:
-            done = await self._child_done(request, stage, opened.job_id)
+            done = await self._child_done(request, run_id, stage, opened.job_id)
         self.board.finish(stage, opened.job_id, done, kept=opened.done is not None)
         await workflow.execute_activity(
             names.SAVE_STAGE,
-            SaveStage(run_id=run_id, stage=stage, stage_job_id=opened.job_id),
+            SaveStage(
+                run_id=run_id,
+                stage=stage,
+                stage_job_id=opened.job_id,
+                stage_run_id=done.run_id,
+            ),
             task_queue=names.ORCHESTRATION_QUEUE,
             start_to_close_timeout=RECORD_TIMEOUT,
             heartbeat_timeout=beat_timeout(request.options),
@@ -119,7 +129,9 @@ class Pipeline(PausableWorkflow):
             summary=activity_summary(request, f"note {stage.value} in the checkpoint"),
         )
 
-    async def _child_done(self, request: JobRequest, stage: JobType, job_id: str) -> StageDone:
+    async def _child_done(
+        self, request: JobRequest, run_id: str, stage: JobType, job_id: str
+    ) -> StageDone:
         """A step as a workflow of its own, with a page of its own."""
         label = label_of(request)
         child_id = f"{request.job_id}/{stage.value}"
@@ -128,7 +140,9 @@ class Pipeline(PausableWorkflow):
         options = self.options_now(request).model_copy(update={"chain": False})
         self._child = await workflow.start_child_workflow(
             names.WORKFLOW_OF_TYPE[stage.value],
-            JobRequest(job_id=job_id, options=options, source=request.source),
+            JobRequest(
+                job_id=job_id, options=options, source=request.source, pipeline_run_id=run_id
+            ),
             id=child_id,
             result_type=StageDone,
             task_queue=names.ORCHESTRATION_QUEUE,
@@ -138,8 +152,10 @@ class Pipeline(PausableWorkflow):
             static_summary=title(stage, label),
             static_details=static_details(job_id, label, request.job_id),
         )
+        # Asked for while the step was being started.
+        if self.options_now(request).model_copy(update={"chain": False}) != options:
+            await self.pass_on_changes(self.changes)
         if self.pausing is not None:
-            # Asked for while the step was being started.
             await self._signal_child(names.PAUSE, self.pausing.message)
         try:
             return await self._child

@@ -36,6 +36,10 @@ RECORD_RETRY = RetryPolicy(
 KEEPING_TIMEOUT = timedelta(hours=2)
 """A large database is written anew when its space is given back."""
 
+KEEPING_BEAT = timedelta(seconds=30)
+"""It beats several times in this while (``activities/beating.py``), so that a worker that vanished
+is noticed long before the time-out."""
+
 KEEPING_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=10),
     maximum_interval=timedelta(minutes=5),

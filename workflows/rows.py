@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stope.models.job import JobType
-from stope.models.messages import ProgressReport, StageDone
-from stope.models.progress import GapNote, Spent, StageProgress
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from stope.models.job import JobType
+    from stope.models.messages import ProgressReport, StageDone
+    from stope.models.progress import GapNote, Spent, StageProgress
 
 NOT_STARTED = "not started"
 RUNNING = "running"

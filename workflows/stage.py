@@ -14,12 +14,15 @@ with workflow.unsafe.imports_passed_through():
     from stope import names
     from stope.models.job import JobStatus, JobType
     from stope.models.messages import (
+        Changes,
         FailRun,
         JobRequest,
+        Limits,
         NextOpened,
         OpenNext,
         OpenRun,
         RunOpened,
+        RunOptions,
         StageDone,
         StageRequest,
     )
@@ -52,6 +55,8 @@ class Stage(PausableWorkflow):
     def __init__(self) -> None:
         super().__init__()
         self._activity: workflow.ActivityHandle[StageDone] | None = None
+        self._given: RunOptions | None = None
+        """What the activity was told."""
 
     async def run_stage(
         self, request: JobRequest, stage: JobType, activity: str, queue: str
@@ -67,8 +72,9 @@ class Stage(PausableWorkflow):
             raise await fail_run(request, run_id, error, self.board) from error
         self.board.finish(stage, request.job_id, done)
         self.board.end(done.status)
-        if request.options.chain:
-            await start_next(request, self.board)
+        options = self.options_now(request)
+        if options.chain:
+            await start_next(request, run_id, options, self.board)
         return done
 
     async def _done(
@@ -83,7 +89,7 @@ class Stage(PausableWorkflow):
         """The activity, done again after every pause."""
         while True:
             await self.wait_while_paused(request, run_id)
-            options = self.options_now(request)
+            self._given = options = self.options_now(request)
             self._activity = workflow.start_activity(
                 activity,
                 StageRequest(
@@ -110,7 +116,9 @@ class Stage(PausableWorkflow):
                 limit = limit_reached(error)
                 if is_cancelled() or not (limit or was_stopped(error)):
                     raise
-                self.pausing = self.pausing or limit
+                if not self._is_outdated():
+                    # Else there is a new limit already, and the next attempt keeps to that.
+                    self.pausing = self.pausing or limit
             finally:
                 self._activity = None
 
@@ -118,6 +126,24 @@ class Stage(PausableWorkflow):
         """End the activity; what it has in flight is committed."""
         if self._activity is not None:
             self._activity.cancel()
+
+    async def pass_on_unpause(self, limits: Limits) -> None:
+        """With new limits, another activity takes over; what is in flight is committed."""
+        if self._activity is not None and self._is_outdated():
+            self._activity.cancel()
+
+    async def pass_on_changes(self, changes: Changes) -> None:
+        """The same for every change that an activity is told of."""
+        await self.pass_on_unpause(changes)
+
+    def _is_outdated(self) -> bool:
+        """Whether the activity was told something else than it would be told now."""
+        given = self._given
+        return given is not None and _told(given) != _told(self.changed(given))
+
+
+def _told(options: RunOptions) -> tuple[int | None, float | None, int | None]:
+    return options.max_workers, options.max_usd, options.max_tokens
 
 
 async def open_run(request: JobRequest) -> RunOpened:
@@ -128,7 +154,12 @@ async def open_run(request: JobRequest) -> RunOpened:
     info = workflow.info()
     opening = workflow.start_activity(
         names.OPEN_RUN,
-        OpenRun(job_id=request.job_id, run_id=info.run_id, workflow_id=info.workflow_id),
+        OpenRun(
+            job_id=request.job_id,
+            run_id=info.run_id,
+            workflow_id=info.workflow_id,
+            pipeline_run_id=request.pipeline_run_id,
+        ),
         result_type=RunOpened,
         task_queue=names.ORCHESTRATION_QUEUE,
         start_to_close_timeout=RECORD_TIMEOUT,
@@ -148,8 +179,11 @@ def run_id_of(opened: RunOpened) -> str:
     return opened.run_id or workflow.info().run_id
 
 
-async def start_next(request: JobRequest, board: Board) -> None:
-    """Open the next stage's job and start its own workflow, which goes on without us."""
+async def start_next(request: JobRequest, run_id: str, options: RunOptions, board: Board) -> None:
+    """Open the next stage's job and start its own workflow, which goes on without us.
+
+    All links of a chain draw on the budget of the first one.
+    """
     following: NextOpened = await workflow.execute_activity(
         names.OPEN_NEXT,
         OpenNext(job_id=request.job_id),
@@ -166,7 +200,12 @@ async def start_next(request: JobRequest, board: Board) -> None:
     try:
         await workflow.start_child_workflow(
             names.WORKFLOW_OF_TYPE[following.type.value],
-            JobRequest(job_id=following.job_id, options=request.options, source=request.source),
+            JobRequest(
+                job_id=following.job_id,
+                options=options,
+                source=request.source,
+                pipeline_run_id=request.pipeline_run_id or run_id,
+            ),
             id=following.job_id,
             result_type=StageDone,
             task_queue=names.ORCHESTRATION_QUEUE,

@@ -41,10 +41,13 @@ _NOTES = (
         "history each; with steps every finished step's output in DBOS's tables."
     ),
     (
-        "**What is stored**: our loop commits a raw answer before it is parsed, then its "
-        "judgement, then the unit's output, all with SQLite's `synchronous=FULL`; the activity "
-        "commits the output in the same way, and its end is an event; the step is one commit of "
-        "its output, by DBOS's own settings of SQLite."
+        "**What is stored**: our loop commits a lease on the request, the raw answer before it is "
+        "parsed, its judgement, then the unit's output: the answer and the output with SQLite's "
+        "`synchronous=FULL`, the lease and the judgement with `NORMAL`, which outlives every "
+        "process (when the machine goes down, a lease has no holder left, and a judgement that is "
+        "lost is made again without paying); calls at once share commits. The activity commits "
+        "the output with `FULL`, and its end is an event; the step is one commit of its output, "
+        "by DBOS's own settings of SQLite. Neither of them stores requests or raw answers."
     ),
     (
         "**Another worker** takes over our stage and the activities when a worker is killed; DBOS "

@@ -166,6 +166,7 @@ class Phases:
             cursor=tally.cursor or before.cursor,
             waiting=tally.waiting,
             elapsed=before.elapsed + tally.elapsed,
+            engine_seconds=before.engine_seconds + tally.engine_seconds,
         )
 
 

@@ -21,6 +21,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from stope.carrying import carried_through
 from stope.errors import AnswerInvalidError, AnswerTruncatedError
 from stope.llm.chat import ChatAnswer, ChatModel, ChatRequest, Message
 from stope.llm.fit import describe_misfit, has_another_shape, parsed
@@ -66,10 +67,11 @@ class LedgerStore(Protocol):
     ) -> LedgerEntry:
         """Commit an answer as received."""
 
-    async def serve(self, entry_id: str, how: str) -> None:
-        """Note that this run uses an answer that is paid for.
+    async def serve(self, entry_id: str, how: str) -> bool:
+        """Note that this run uses an answer that is paid for, which keeps it from being deleted.
 
-        ``how`` is ``reused``, or ``other`` for another model's.
+        ``how`` is ``reused``, or ``other`` for another model's. False, and nothing is noted, if the
+        answer has been deleted since it was found.
         """
 
     async def accept(self, entry_id: str) -> bool:
@@ -184,9 +186,10 @@ class Ledger:
         """
         if self._any_model and (borrowed := await self._borrowed(request, answer_type)):
             return borrowed
-        entry = await self._entry(request)
+        key = request.key(self._namespace)
+        entry = await self._entry(key, request)
         try:
-            return await self._settled(request, entry, answer_type)
+            return await self._settled(key, entry, answer_type)
         except AnswerInvalidError as error:
             repair = request.model_copy(
                 update={
@@ -201,7 +204,8 @@ class Ledger:
                     )
                 }
             )
-            return await self._settled(repair, await self._entry(repair), answer_type)
+            key = repair.key(self._namespace)
+            return await self._settled(key, await self._entry(key, repair), answer_type)
 
     async def _borrowed(self, request: ChatRequest, answer_type: type[Answer]) -> Answer | None:
         """What another model answered, if this one has not, and if it fits."""
@@ -216,57 +220,67 @@ class Ledger:
         except ValidationError:
             # It fitted when it was accepted, by rules of then. It stays what it is.
             return None
+        if not await self._store.serve(other.id, "other"):
+            return None
         self.spend.from_others += 1
         self.spend.saved_usd += other.cost_usd or 0
-        await self._store.serve(other.id, "other")
         return found
 
-    async def _entry(self, request: ChatRequest) -> LedgerEntry:
+    async def _entry(self, key: str, request: ChatRequest) -> LedgerEntry:
         """A committed answer: one that was there, one that somebody else was getting, or a new one.
 
         An unjudged or new one comes with the lease on its request.
         """
-        key = request.key(self._namespace)
         looks = self._sharing.looks()
         while True:
-            known = await self._store.find(key, self._since)
-            if known is not None and known.status != "received":
-                self._sharing.waited(looks)
-                return await self._served(known)
-            if await self._sharing.lease(key):
-                break
-            await self._sharing.wait(looks)
-        self._sharing.waited(looks)
-        try:
-            # Again under the lease: its last holder may have brought an answer just before.
-            known = await self._store.find(key, self._since) if self._sharing.leases else known
-            if known is not None:
-                return await self._served(known)
-            return await self._sharing.govern(partial(self._guarded, key, request))
-        except BaseException:
-            await self._sharing.give_up(key)
-            raise
+            # The lease first: its last holder may have brought an answer just before it let go.
+            mine = await self._sharing.lease(key)
+            try:
+                known = await self._store.find(key, self._since)
+                found = known is not None and (mine or known.status != "received")
+                if known is not None and found and await self._served(known):
+                    self._sharing.waited(looks)
+                    return known
+                if mine:
+                    self._sharing.waited(looks)
+                    return await self._asked(key, request)
+            except BaseException:
+                if mine:
+                    await self._sharing.give_up(key)
+                raise
+            if not found:
+                await self._sharing.wait(looks)
 
-    async def _served(self, known: LedgerEntry) -> LedgerEntry:
+    async def _served(self, known: LedgerEntry) -> bool:
+        """Use what was found; False if it is gone by now."""
+        if not await self._store.serve(known.id, "reused"):
+            return False
         self.spend.reused += 1
         self.spend.saved_usd += known.cost_usd or 0
-        await self._store.serve(known.id, "reused")
-        return known
+        return True
 
-    async def _guarded(self, key: str, request: ChatRequest) -> LedgerEntry:
+    async def _asked(self, key: str, request: ChatRequest) -> LedgerEntry:
+        """Ask the model as soon as the budget has room, and then the provider."""
         if self._guard is None:
-            return await self._paid(key, request)
+            return await self._sharing.govern(partial(self._paid, key, request, _nobody))
         async with self._guard.call(request) as settle:
-            return await self._paid(key, request, settle)
+            return await self._sharing.govern(partial(self._paid, key, request, settle))
 
     async def _paid(
-        self, key: str, request: ChatRequest, settle: Callable[[ChatAnswer], None] | None = None
+        self, key: str, request: ChatRequest, settle: Callable[[ChatAnswer], None]
     ) -> LedgerEntry:
-        """Ask the model, and commit what it says before anything else."""
+        """Ask the model, and commit what it says before anything else.
+
+        A call that has begun may be paid for: a cancellation waits for its answer.
+        """
         self._note_pace()
+        return await carried_through(self._received(key, request, settle))
+
+    async def _received(
+        self, key: str, request: ChatRequest, settle: Callable[[ChatAnswer], None]
+    ) -> LedgerEntry:
         answer = await self.model.complete(request)
-        if settle is not None:
-            settle(answer)
+        settle(answer)
         self.spend.calls += 1
         self.spend.prompt_tokens += answer.prompt_tokens or 0
         self.spend.completion_tokens += answer.completion_tokens or 0
@@ -284,11 +298,8 @@ class Ledger:
         if slowed is not None:
             self.spend.lowest = min(slowed, self.spend.lowest or slowed)
 
-    async def _settled(
-        self, request: ChatRequest, entry: LedgerEntry, answer_type: type[Answer]
-    ) -> Answer:
+    async def _settled(self, key: str, entry: LedgerEntry, answer_type: type[Answer]) -> Answer:
         """The answer in an entry, judged; the lease on its request is over in any case."""
-        key = request.key(self._namespace)
         try:
             found = await self._judged(key, entry, answer_type)
         except BaseException:
@@ -319,6 +330,10 @@ class Ledger:
             if winner is not None:
                 return parsed(winner.answer.content, answer_type)
         return fitting
+
+
+def _nobody(_answer: ChatAnswer) -> None:
+    """Nobody wants to know what an answer took."""
 
 
 def _rejection(reason: str) -> AnswerInvalidError | AnswerTruncatedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePath
@@ -171,7 +172,19 @@ class Job(Frozen):
     options: JobOptions = JobOptions()
     status: JobStatus
     result: JsonObject | None = None
+    result_namespace: str | None = Field(
+        default=None, description="of the units that the result is made of; None: the job's"
+    )
     created_at: datetime
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has a result that was made in its namespace.
+
+        One that is to be made afresh answers from the result it had until there is another.
+        """
+        is_own = self.result_namespace in (None, self.namespace)
+        return self.status.has_result and self.result is not None and is_own
 
 
 class JobRun(Frozen):
@@ -184,10 +197,25 @@ class JobRun(Frozen):
     temporal_run_id: str | None = Field(
         default=None, description="the workflow run that does it; None while it is queued"
     )
+    pipeline_run_id: str | None = Field(
+        default=None,
+        description="whose budget it draws on: of the pipeline, or of the first link of a chain",
+    )
+    namespace: str | None = Field(
+        default=None, description="of its units; None from before runs kept to one: the job's"
+    )
     status: JobStatus
+    result: JsonObject | None = Field(
+        default=None, description="its own; None from before runs had one: the job's"
+    )
     checkpoint: JsonObject | None = None
     error_code: str | None = None
     error_message: str | None = None
     metrics: JsonObject | None = None
     created_at: datetime
     finished_at: datetime | None = None
+
+
+def newest_begun(runs: Sequence[JobRun]) -> JobRun | None:
+    """Of a job's runs, the first one first, the newest that was begun."""
+    return next((run for run in reversed(runs) if run.temporal_run_id is not None), None)

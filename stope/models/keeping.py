@@ -47,7 +47,7 @@ class GcReport(Frozen):
         default=0, description="kept runs from before it was noted what runs need"
     )
     reclaimed: int | None = Field(
-        default=None, description="bytes that the database got smaller by; None: not vacuumed"
+        default=None, description="bytes that the database got smaller by; None: left, jobs ran"
     )
 
     @property

@@ -33,6 +33,10 @@ class JobRequest(Frozen):
     job_id: str
     options: RunOptions = RunOptions()
     source: str | None = Field(default=None, description="what people call the input")
+    pipeline_run_id: str | None = Field(
+        default=None,
+        description="whose budget it draws on: of the pipeline, or of the first link of a chain",
+    )
 
 
 class Limits(Frozen):
@@ -42,12 +46,20 @@ class Limits(Frozen):
     max_tokens: int | None = Field(default=None, ge=0)
 
 
+class Changes(Limits):
+    """How a job that runs already is worked on from now on; None leaves what there is."""
+
+    max_workers: int | None = Field(default=None, ge=1)
+    chain: bool | None = Field(default=None, description="no matter to a pipeline")
+
+
 class OpenRun(Frozen):
     """Ask for an attempt at a job. ``run_id`` is the workflow run's: asking twice is one."""
 
     job_id: str
     run_id: str
     workflow_id: str
+    pipeline_run_id: str | None = None
 
 
 class RunOpened(Frozen):
@@ -83,6 +95,7 @@ class StageDone(Frozen):
     reused: int = Field(default=0, ge=0, description="of `units`, committed before this attempt")
     named: tuple[GapNote, ...] = Field(default=(), description="the first few of the gaps")
     attempt: int = Field(default=0, ge=0, description="of the stage's activity; 0: not known")
+    run_id: str | None = Field(default=None, description="of the record that has the whole result")
     spent: Spent | None = Field(
         default=None, description="in this attempt; None where no language model is asked"
     )
@@ -112,11 +125,15 @@ class StageOpened(Frozen):
 
 
 class SaveStage(Frozen):
-    """Note a finished stage in the pipeline's checkpoint."""
+    """Note a finished stage in the pipeline's checkpoint.
+
+    ``stage_run_id`` is of the run that gave the result; None: the job's result is taken.
+    """
 
     run_id: str
     stage: JobType
     stage_job_id: str
+    stage_run_id: str | None = None
 
 
 class MarkRun(Frozen):

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from stope.models.frozen import Frozen
 from stope.models.gap import Gap
+from stope.models.money import dollars
 
 NOTE_BYTES = 120
 """Of a note, as JSON."""
@@ -58,13 +59,6 @@ def gap_notes(gaps: Iterable[Gap]) -> tuple[GapNote, ...]:
         )
         for gap, _ in zip(gaps, range(GAPS_NAMED), strict=False)
     )
-
-
-def dollars(usd: float) -> str:
-    """``$0``, ``$0.0042``, ``$12.30``: to the cent, below ten cents to a hundredth of it."""
-    if usd == 0:
-        return "$0"
-    return f"${usd:,.2f}" if usd >= 0.1 else f"${max(usd, 0.0001):.4f}"
 
 
 class Spent(Frozen):

@@ -22,13 +22,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from weakref import WeakValueDictionary
 
-from stope.errors import BudgetReachedError, ProviderRejectedError
+from stope.errors import BudgetReachedError, ProviderRejectedError, WorkerDrainingError
 from stope.identity import canonical_json
 from stope.llm.chat import ChatAnswer, ChatRequest
 from stope.llm.dialect import REASONING_TOKENS
 from stope.llm.tokens import estimate_tokens
-from stope.money.prices import NOTHING, Price, dollars
-from stope.records.spend import Spent
+from stope.models.money import dollars
+from stope.money.prices import NOTHING, Price
+from stope.records.spend import Paid
 
 REFRESH_SECONDS = 1.0
 """How often is read what others have paid for the same run."""
@@ -59,17 +60,17 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Amount:
-    """Money and tokens."""
+class Cost:
+    """Of a call or many: money and tokens."""
 
     usd: Decimal = Decimal(0)
     tokens: int = 0
 
-    def __add__(self, other: Amount) -> Amount:
-        return Amount(self.usd + other.usd, self.tokens + other.tokens)
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.usd + other.usd, self.tokens + other.tokens)
 
-    def __sub__(self, other: Amount) -> Amount:
-        return Amount(self.usd - other.usd, self.tokens - other.tokens)
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.usd - other.usd, self.tokens - other.tokens)
 
     def within(self, limits: Budget) -> bool:
         """Whether this is no more than the limits."""
@@ -80,33 +81,40 @@ class Amount:
 
 @dataclass(eq=False)
 class Account:
-    """What a run has spent and what its calls in flight can still cost, in this process."""
+    """What a run has spent and what its calls in flight can still cost, in this process.
 
-    spent: Amount = Amount()
-    reserved: Amount = Amount()
+    ``uncounted`` and ``uncosted`` are as in ``Paid``.
+    """
+
+    spent: Cost = Cost()
+    reserved: Cost = Cost()
     in_flight: int = 0
+    uncounted: int = 0
+    uncosted: int = 0
     read_at: float | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def reserve(self, most: Amount) -> None:
+    def reserve(self, most: Cost) -> None:
         """A call begins."""
         self.reserved += most
         self.in_flight += 1
 
-    def release(self, most: Amount) -> None:
+    def release(self, most: Cost) -> None:
         """A call has ended, in whatever way. Those who wait look again."""
         self.reserved -= most
         self.in_flight -= 1
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def learn(self, paid: Spent) -> None:
+    def learn(self, paid: Paid) -> None:
         """The records know of at least so much."""
         self.read_at = time.monotonic()
-        self.spent = Amount(
+        self.spent = Cost(
             max(self.spent.usd, paid.usd),
             max(self.spent.tokens, paid.tokens),
         )
+        self.uncounted = max(self.uncounted, paid.uncounted)
+        self.uncosted = max(self.uncosted, paid.uncosted)
 
 
 class Accounts:
@@ -130,6 +138,7 @@ class SpendGuard:
         read: what the records say is paid for the run.
         model: the name a user gives it, for messages and for what it may think.
         job: whom to name in the advice.
+        draining: when set, what only waits leaves.
     """
 
     def __init__(
@@ -137,10 +146,11 @@ class SpendGuard:
         account: Account,
         limits: Budget,
         price: Price | None,
-        read: Callable[[], Awaitable[Spent]],
+        read: Callable[[], Awaitable[Paid]],
         *,
         model: str,
         job: str,
+        draining: asyncio.Event,
     ) -> None:
         if price is None and limits.usd is not None:
             raise AssertionError("a limit of money needs a price; see require_prices")
@@ -151,7 +161,7 @@ class SpendGuard:
         self._model = model
         self._job = job
         self._thoughts = REASONING_TOKENS if _REASONS.search(model) else 0
-        self._uncounted = False
+        self._draining = draining
 
     @asynccontextmanager
     async def call(self, request: ChatRequest) -> AsyncIterator[Callable[[ChatAnswer], None]]:
@@ -159,11 +169,12 @@ class SpendGuard:
 
         Raises:
             BudgetReachedError: it could pass the limit.
-            ProviderRejectedError: the server does not count tokens, so that no limit can hold.
+            ProviderRejectedError: a server does not count tokens, so that no limit can hold.
+            WorkerDrainingError: this worker is leaving while it waits for room.
         """
         prompt = most_prompt_tokens(request)
         completion = request.max_tokens + self._thoughts
-        most = Amount(self._price.cost(prompt, completion), prompt + completion)
+        most = Cost(self._price.cost(prompt, completion), prompt + completion)
         await self._reserve(most)
 
         def settle(answer: ChatAnswer) -> None:
@@ -174,14 +185,15 @@ class SpendGuard:
         finally:
             self._account.release(most)
 
-    async def _reserve(self, most: Amount) -> None:
+    async def _reserve(self, most: Cost) -> None:
         account = self._account
         while True:
             await self._refresh()
-            if self._uncounted:
+            if self._is_blind:
                 raise ProviderRejectedError(
-                    f"{self._model} does not say how many tokens its answers take, so --max-usd "
-                    "and --max-tokens cannot hold; run it without them."
+                    f"{self._model}, or another model that this run asked, does not say how many "
+                    "tokens its answers take, so --max-usd and --max-tokens cannot hold; run it "
+                    "without them."
                 )
             # No await from here to the reservation: nobody comes between.
             if (account.spent + account.reserved + most).within(self._limits):
@@ -189,35 +201,60 @@ class SpendGuard:
                 return
             if not account.in_flight:
                 raise BudgetReachedError(self._sentence(most))
-            await account.changed.wait()
+            await self._until_changed()
+
+    @property
+    def _is_blind(self) -> bool:
+        """Whether a limit cannot hold, since nobody knows how much of it is spent."""
+        limits, account = self._limits, self._account
+        return bool(
+            (limits.tokens is not None and account.uncounted)
+            or (limits.usd is not None and account.uncosted)
+        )
+
+    async def _until_changed(self) -> None:
+        waits = [
+            asyncio.ensure_future(event.wait()) for event in (self._account.changed, self._draining)
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._draining.is_set():
+            raise WorkerDrainingError(
+                "This worker is leaving while it waits for room in the budget; any worker on this "
+                "queue goes on."
+            )
 
     async def _refresh(self) -> None:
         read_at = self._account.read_at
         if read_at is None or time.monotonic() - read_at >= REFRESH_SECONDS:
             self._account.learn(await self._read())
 
-    def _cost(self, request: ChatRequest, answer: ChatAnswer, most: Amount) -> Amount:
+    def _cost(self, request: ChatRequest, answer: ChatAnswer, most: Cost) -> Cost:
         counts = counted(answer)
         if counts is None:
-            self._uncounted = True
+            self._account.uncounted += 1
+            self._account.uncosted += self._price is not NOTHING
             return most
         if counts[1] > request.max_tokens:
             # It thinks before it answers, which our dialect lets it do at this length.
             self._thoughts = max(self._thoughts, REASONING_TOKENS)
-        return Amount(self._price.cost(*counts), sum(counts))
+        return Cost(self._price.cost(*counts), sum(counts))
 
-    def _sentence(self, most: Amount) -> str:
+    def _sentence(self, most: Cost) -> str:
         spent, limits = self._account.spent, self._limits
         if limits.usd is not None and spent.usd + most.usd > limits.usd:
             return (
                 f"The budget is reached: {dollars(spent.usd)} of {dollars(limits.usd)} are spent, "
                 f"and the next call to {self._model} could cost {dollars(most.usd)} more; "
-                f"`stope unpause {self._job} --max-usd N` goes on with a higher limit."
+                f"`stope resume {self._job} --max-usd N` goes on with a higher limit."
             )
         return (
             f"The budget is reached: {spent.tokens:,} of {limits.tokens or 0:,} tokens are used, "
             f"and the next call to {self._model} could take {most.tokens:,} more; "
-            f"`stope unpause {self._job} --max-tokens N` goes on with a higher limit."
+            f"`stope resume {self._job} --max-tokens N` goes on with a higher limit."
         )
 
 

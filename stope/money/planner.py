@@ -64,6 +64,7 @@ class Planner:
     ledger: LedgerStore
     artifacts: ArtifactStore
     rates: EarlierRates
+    # Of talks that are made up: they serve many recordings.
     _mined: dict[tuple[object, ...], MinedOnPaper] = field(default_factory=dict)
     _judged: dict[tuple[object, ...], Count] = field(default_factory=dict)
 
@@ -185,11 +186,13 @@ class Planner:
             return plan, exactly(mined.segments), known
         ends: dict[Lean, MinedOnPaper] = {}
         for lean, (transcript, times) in known.transcripts.items():
-            key = (lean, config, len(transcript.words)) if known.invented else (object(),)
-            if key not in self._mined:
+            key = (lean, config, len(transcript.words))
+            found = self._mined.get(key) if known.invented else None
+            if found is None:
                 paper = self._paper(config.miner_model, namespace, lean, known.invented)
-                self._mined[key] = await mine_on_paper(transcript, config, paper)
-            found = self._mined[key]
+                found = await mine_on_paper(transcript, config, paper)
+            if known.invented:
+                self._mined[key] = found
             ends[lean] = replace(found, count=found.count.scaled(times))
         factor = {lean: times for lean, (_, times) in known.transcripts.items()}
         segments = span_of({lean: end.segments * factor[lean] for lean, end in ends.items()})
@@ -206,11 +209,14 @@ class Planner:
     async def _judging(self, known: Known, config: JobConfig, namespace: str) -> StagePlan:
         counts = {}
         for lean, (some, times) in (known.claims or {}).items():
-            key = (lean, config, len(some)) if known.invented else (object(),)
-            if key not in self._judged:
+            key = (lean, config, len(some))
+            judged = self._judged.get(key) if known.invented else None
+            if judged is None:
                 paper = self._paper(config.flagship_model, namespace, lean, known.invented)
-                self._judged[key] = await judge_on_paper(some, paper)
-            counts[lean] = self._judged[key].scaled(times)
+                judged = await judge_on_paper(some, paper)
+            if known.invented:
+                self._judged[key] = judged
+            counts[lean] = judged.scaled(times)
         calls = span_of({lean: count.calls + count.paid for lean, count in counts.items()})
         return await self._asked(JobType.FLAGSHIP, config.flagship_model, counts, calls, config)
 
@@ -286,7 +292,7 @@ class Planner:
     ) -> dict[str, object] | None:
         """The result of a stage's job, if it has one that a run in this namespace would take."""
         job = await self._stored(job_id_of(stage, source.identity, config, recipe_of(stage)))
-        if job is None or not job.status.has_result or job.result is None:
+        if job is None or not job.is_done or job.result is None:
             return None
         parts = job.result.get("result")
         return parts if isinstance(parts, dict) and namespace in ("", job.namespace) else None

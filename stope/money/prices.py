@@ -15,8 +15,9 @@ from typing import Protocol
 
 from stope.errors import UsageError
 from stope.llm.spec import ModelSpec, parse_model
-from stope.models.job import Job, JobType
+from stope.models.job import InputKind, Job, JobType
 from stope.settings import Settings
+from stope.speech.spec import remote_model
 
 FREE = ("embedded", "ollama")
 """Providers whose models run on machines of the user's own."""
@@ -125,6 +126,22 @@ def require_prices(names: Sequence[str], settings: Settings) -> None:
             )
 
 
+def require_limitable(job: Job, settings: Settings) -> None:
+    """Refuse a limit of money for a job that would spend what nobody counts.
+
+    Raises:
+        UsageError: a model of the job has no known price, or a server is asked to listen.
+    """
+    listens = job.type in (JobType.TRANSCRIBE, JobType.PIPELINE)
+    if listens and job.input.kind is InputKind.RECORDING and remote_model(job.config.asr_model):
+        raise UsageError(
+            f"What {job.config.asr_model} asks for listening is not known here, so --max-usd "
+            "cannot hold; choose a speech model that runs here (--asr tiny.en), or transcribe "
+            "without a limit (stope transcribe) and set one for what follows."
+        )
+    require_prices(models_of(job), settings)
+
+
 def models_of(job: Job) -> list[str]:
     """The language models that a job may ask."""
     config = job.config
@@ -133,13 +150,6 @@ def models_of(job: Job) -> list[str]:
         JobType.FLAGSHIP: [config.flagship_model],
         JobType.PIPELINE: [config.miner_model, config.flagship_model],
     }.get(job.type, [])
-
-
-def dollars(amount: Decimal) -> str:
-    """An amount for people: ``$12.34``; below a dollar two digits that matter, ``$0.00042``."""
-    if amount == 0 or amount >= 1:
-        return f"${amount:,.2f}"
-    return f"${amount.quantize(Decimal(1).scaleb(min(-2, amount.adjusted() - 1))):f}"
 
 
 def _listed(spec: ModelSpec, settings: Settings) -> ListedPrice:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Row, Select, Table, create_engine, event, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Row,
+    Select,
+    Table,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -20,6 +30,7 @@ from sqlalchemy.exc import (
     OperationalError,
     ProgrammingError,
 )
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from tenacity import (
     AsyncRetrying,
@@ -32,6 +43,8 @@ from tenacity import (
 
 from stope.errors import RecordsBusyError, RecordsError, StopeError, UsageError
 from stope.records.schema import HEAD
+from stope.records.sqlite import SqliteThreads
+from stope.records.wal import use_wal
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +56,13 @@ BUSY_TIMEOUT = 5.0
 PERSIST_SECONDS = 60.0
 """How long a finished output is held in memory while its database is busy."""
 
-_READERS = 4
+_SERVER_SECONDS = {"timeout": 15.0, "command_timeout": 120.0}
+"""How long PostgreSQL may take to let us in, and for one statement: a connection whose other end is
+gone says nothing."""
+
+_TROUBLE = (DBAPIError, OSError, NoConnectionError)
+"""What the driver raises, and the pool that has no connection left."""
+
 _COLLISIONS = {"40P01", "40001", "55P03"}
 """PostgreSQL's codes for a deadlock, a serialization failure and a lock that is not to be had."""
 _AWAY = {"57P01", "57P02", "57P03", "53300"}
@@ -66,11 +85,13 @@ class Database:
             self._engine = create_async_engine(
                 self.url, connect_args={"timeout": BUSY_TIMEOUT}, pool_size=8
             )
-            event.listen(self._engine.sync_engine, "connect", _set_sqlite_pragmas)
-            self._threads = _SqliteThreads(self.url)
+            event.listen(self._engine.sync_engine, "connect", _sqlite_pragmas(self.url))
+            self._threads = self._new_threads()
         else:
             try:
-                self._engine = create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
+                self._engine = create_async_engine(
+                    self.url, connect_args=_SERVER_SECONDS, pool_pre_ping=True, pool_size=10
+                )
             except ModuleNotFoundError as error:
                 raise UsageError(
                     "STOPE_DATABASE_URL names a PostgreSQL database, whose driver is not "
@@ -82,10 +103,14 @@ class Database:
         """The SQLAlchemy engine, for migrations and tests."""
         return self._engine
 
+    def _new_threads(self) -> SqliteThreads:
+        return SqliteThreads(partial(_blocking_engine, self.url))
+
     async def close(self) -> None:
-        """Give all connections back."""
+        """Give all connections back. Whoever uses it afterwards opens new ones."""
         if self.is_sqlite:
-            await asyncio.to_thread(self._threads.close)
+            ended, self._threads = self._threads, self._new_threads()
+            await asyncio.to_thread(ended.close)
         await self._engine.dispose()
 
     async def migrate(self) -> None:
@@ -107,8 +132,11 @@ class Database:
 
     @property
     def display_url(self) -> str:
-        """Where the records are, for people: the file, or the URL without its password."""
-        return self.url.database or "" if self.is_sqlite else self.url.render_as_string()
+        """Where the records are, for people: the file, or the URL without what may be secret."""
+        if self.is_sqlite:
+            return self.url.database or ""
+        # A password may stand among the parameters too.
+        return self.url.set(query={}).render_as_string()
 
     async def _revision(self) -> str | None:
         async with self.reading() as connection:
@@ -126,7 +154,7 @@ class Database:
         try:
             async with self._engine.connect() as connection:
                 yield connection
-        except (DBAPIError, OSError) as error:
+        except _TROUBLE as error:
             raise self._translate(error) from error
 
     @asynccontextmanager
@@ -141,24 +169,29 @@ class Database:
                 yield connection
         except IntegrityError:
             raise
-        except (DBAPIError, OSError) as error:
+        except _TROUBLE as error:
             raise self._translate(error) from error
 
-    async def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        """All rows of a query: what ``reading`` gives, without a hop to a thread for every step."""
+    async def fetch(
+        self, query: Select[Any], given: Mapping[str, object] | None = None
+    ) -> Sequence[Row[Any]]:
+        """All rows of a query: what ``reading`` gives, without a hop to a thread for every step.
+
+        ``given`` are the values of its named parameters.
+        """
 
         def read(connection: Connection) -> Sequence[Row[Any]]:
-            return connection.execute(query).all()
+            return connection.execute(query, given).all()
 
         try:
             if self.is_sqlite:
                 return await self._threads.read(read)
             async with self._engine.connect() as connection:
                 return await connection.run_sync(read)
-        except (DBAPIError, OSError) as error:
+        except _TROUBLE as error:
             raise self._translate(error) from error
 
-    async def transact(self, work: Callable[[Connection], T]) -> T:
+    async def transact(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Do a transaction that may be repeated, and give what it gives once it is committed.
 
         What is written may have cost money: while the database is busy, or when another transaction
@@ -166,25 +199,34 @@ class Database:
 
         Args:
             work: statements on a connection; it waits for nothing else.
+            durable: False for what may be forgotten when SQLite's machine goes down, and with it
+                everybody who uses the database: no wait for the disk then. Nothing is forgotten
+                when a process ends, nor once a later durable transaction is committed.
 
         Raises:
             IntegrityError: a constraint forbids the write, which is the caller's business.
         """
         try:
-            return await self._transact_once(work)
+            return await self.transact_once(work, durable=durable)
         except RecordsBusyError as error:
             log.warning("%s", error)
-        return await self._insist(work)
+        return await self._insist(work, durable)
 
-    async def _transact_once(self, work: Callable[[Connection], T]) -> T:
+    async def transact_once(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Do as ``transact`` does, but without insisting: whoever asks can wait, or do without.
+
+        Raises:
+            RecordsBusyError: the database is busy.
+            IntegrityError: a constraint forbids the write, which is the caller's business.
+        """
         try:
             if self.is_sqlite:
-                return await self._threads.write(work)
+                return await self._threads.write(work, durable=durable)
             async with self._engine.begin() as connection:
                 return await connection.run_sync(work)
         except IntegrityError:
             raise
-        except (DBAPIError, OSError) as error:
+        except _TROUBLE as error:
             raise self._translate(error) from error
 
     async def insert_new(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
@@ -220,17 +262,21 @@ class Database:
 
         await self.transact(execute)
 
-    async def _insist(self, work: Callable[[Connection], T]) -> T:
+    async def _insist(self, work: Callable[[Connection], T], durable: bool) -> T:
         return await AsyncRetrying(
             retry=retry_if_exception_type(RecordsBusyError),
             wait=wait_exponential(multiplier=0.1, max=5) + wait_random(0, 0.05),
             stop=stop_after_delay(PERSIST_SECONDS),
             before_sleep=_say_why,
             reraise=True,
-        )(self._transact_once, work)
+        )(self.transact_once, work, durable=durable)
 
     def _translate(self, error: Exception) -> StopeError:
         where = self.display_url
+        if isinstance(error, NoConnectionError):
+            return RecordsBusyError(
+                f"All connections to the records at {where} are in use; they are tried again."
+            )
         if _says(error, "readonly", "read-only"):
             # SQLite gives its two side files the modes of the database, read-only ones included.
             files = f"{where}, {where}-wal, {where}-shm" if self.is_sqlite else "the database"
@@ -287,46 +333,15 @@ class Database:
         return RecordsError(f"The records at {where} failed: {_first_line(error)}.")
 
 
-class _SqliteThreads:
-    """SQLite as it is, blocking, in threads of ours: a whole transaction is one hop to one of them.
-
-    An asynchronous driver makes a hop for every step of a transaction, five or six, and each takes
-    longer than the commit. One thread writes, for SQLite has one writer at a time.
-    """
-
-    def __init__(self, url: URL) -> None:
-        self._engine = create_engine(
-            url.set(drivername="sqlite+pysqlite"),
-            connect_args={"timeout": BUSY_TIMEOUT},
-            pool_size=_READERS + 1,
-        )
-        event.listen(self._engine, "connect", _set_sqlite_pragmas)
-        self._writer = ThreadPoolExecutor(1, "records-writer")
-        self._readers = ThreadPoolExecutor(_READERS, "records-reader")
-
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """A transaction, committed on success; it is ended also when nobody waits for it."""
-
-        def transact() -> T:
-            with self._engine.begin() as connection:
-                return work(connection)
-
-        return await asyncio.get_running_loop().run_in_executor(self._writer, transact)
-
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """Read on a connection."""
-
-        def look() -> T:
-            with self._engine.connect() as connection:
-                return work(connection)
-
-        return await asyncio.get_running_loop().run_in_executor(self._readers, look)
-
-    def close(self) -> None:
-        """Wait for what is written, and give the connections back."""
-        self._writer.shutdown()
-        self._readers.shutdown()
-        self._engine.dispose()
+def _blocking_engine(url: URL, synchronous: str, connections: int) -> Engine:
+    """An engine on a SQLite file for threads of ours."""
+    engine = create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        connect_args={"timeout": BUSY_TIMEOUT},
+        pool_size=connections,
+    )
+    event.listen(engine, "connect", _sqlite_pragmas(url, synchronous))
+    return engine
 
 
 def _with_async_driver(url: str) -> URL:
@@ -361,13 +376,23 @@ def _prepare_folder(url: URL) -> None:
         ) from error
 
 
-def _set_sqlite_pragmas(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]  # the DBAPI has no static type
-    try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-    finally:
-        cursor.close()
+def _sqlite_pragmas(url: URL, synchronous: str = "FULL") -> Callable[[object, object], None]:
+    """What is set on every connection to a SQLite file."""
+    first = True
+
+    def set_pragmas(connection: object, _record: object) -> None:
+        nonlocal first
+        if first:
+            use_wal(url.database or "", BUSY_TIMEOUT)
+            first = False
+        cursor = connection.cursor()  # type: ignore[attr-defined]  # the DBAPI has no static type
+        try:
+            for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+        finally:
+            cursor.close()
+
+    return set_pragmas
 
 
 def _say_why(state: RetryCallState) -> None:

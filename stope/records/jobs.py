@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from sqlalchemy import Row, exists, select, update
+from sqlalchemy import Connection, Row, exists, func, select, update
 
 from stope.errors import StopeError, UsageError
 from stope.models.checkpoint import Checkpoint
@@ -47,39 +47,42 @@ class JobRecords(RunRecords):
         Raises:
             UsageError: there is no such job here.
         """
-        async with self._database.reading() as connection:
-            row = (await connection.execute(select(job).where(job.c.id == job_id))).first()
-        if row is None:
+        rows = await self._database.fetch(select(job).where(job.c.id == job_id))
+        if not rows:
             raise UsageError(
                 f"There is no job {job_id!r} in {self._database.display_url}; `stope jobs` lists "
                 "those that are there."
             )
-        return _job_of(row)
+        return _job_of(rows[0])
 
     async def matching(self, prefix: str) -> list[str]:
         """Ids of the jobs that begin with a text, at most ten."""
         query = select(job.c.id).where(job.c.id.startswith(prefix, autoescape=True)).limit(10)
-        async with self._database.reading() as connection:
-            return [str(row.id) for row in await connection.execute(query)]
+        return [str(row.id) for row in await self._database.fetch(query)]
 
     async def newest(self, limit: int) -> list[Job]:
         """Jobs, the newest first."""
         query = select(job).order_by(job.c.created_at.desc(), job.c.id).limit(limit)
-        async with self._database.reading() as connection:
-            return [_job_of(row) for row in await connection.execute(query)]
+        return [_job_of(row) for row in await self._database.fetch(query)]
 
     async def children(self, parent_id: str) -> list[Job]:
         """The stage jobs that a pipeline started, in the order it started them."""
         query = select(job).where(job.c.parent_id == parent_id).order_by(job.c.created_at)
-        async with self._database.reading() as connection:
-            return [_job_of(row) for row in await connection.execute(query)]
+        return [_job_of(row) for row in await self._database.fetch(query)]
 
     async def set_namespace(self, job_id: str, namespace: str) -> None:
-        """Give a job a namespace of its own for units: nothing old is read any more."""
+        """Give a job a namespace of its own for units: nothing old is read any more.
+
+        The result it has stands until there is another.
+        """
         await self._database.write(
             update(job)
             .where(job.c.id == job_id)
-            .values(namespace=namespace, status=JobStatus.QUEUED.value, result_json=None)
+            .values(
+                namespace=namespace,
+                status=JobStatus.QUEUED.value,
+                result_namespace=func.coalesce(job.c.result_namespace, job.c.namespace),
+            )
         )
 
     async def set_input(self, job_id: str, source: JobInput) -> None:
@@ -123,13 +126,16 @@ class JobRecords(RunRecords):
     async def give_up(self, job_id: str, run_id: str | None) -> None:
         """A job is cancelled whose run nobody has begun; one that was begun says so itself."""
         begun = exists().where(job_run.c.temporal_run_id == run_id)
-        async with self._database.writing() as connection:
-            status = await status_without(connection, job_id, JobStatus.CANCELLED)
-            await connection.execute(
+
+        def give_up(link: Connection) -> None:
+            status = status_without(link, job_id, JobStatus.CANCELLED)
+            link.execute(
                 update(job)
                 .where(job.c.id == job_id, job.c.status == JobStatus.QUEUED.value, ~begun)
                 .values(status=status)
             )
+
+        await self._database.transact_once(give_up)
 
 
 class CheckpointMirror:
@@ -167,5 +173,6 @@ def _job_of(row: Row[tuple[object, ...]]) -> Job:
         options=JobOptions.model_validate(row.options_json or {}),
         status=JobStatus(row.status),
         result=row.result_json,
+        result_namespace=row.result_namespace,
         created_at=utc(row.created_at),
     )

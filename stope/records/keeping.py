@@ -7,14 +7,18 @@ again. What is younger than ``GRACE`` stays in any case.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
+    Select,
     Table,
     Text,
     and_,
@@ -28,11 +32,12 @@ from sqlalchemy import (
     text,
 )
 
+from stope.carrying import carried_through
 from stope.errors import RecordsError
 from stope.models.job import JobStatus
 from stope.models.keeping import Amount, KeepPolicy
 from stope.records.database import Database
-from stope.records.kept import JobRow, Kept, RunRow, digests_in, kept_of
+from stope.records.kept import JobRow, Kept, RunRow, digests_in, kept_of, outputs_in
 from stope.records.runs import utc
 from stope.records.schema import (
     answer_use,
@@ -53,6 +58,10 @@ GRACE = timedelta(hours=1)
 """What was made since then stays: whoever made it may be about to say that it is needed."""
 
 _AT_ONCE = 500
+_OBJECTS_AT_ONCE = 50
+_ROWS_AT_ONCE = 50
+"""Rows may be large: no more of them are in memory."""
+
 _OPEN = [status.value for status in JobStatus if not status.finished]
 
 
@@ -95,31 +104,48 @@ class KeepingRecords:
     ) -> set[str]:
         """Remove artifacts with their rows, unless they are needed by now. Gives what went.
 
-        Args:
-            digests: what nobody needed a moment ago.
-            needed: what the records do not say themselves that it is needed.
-            remove: deletes the objects. Called while nobody can note a need of them.
-        """
-        candidates = set(digests) - needed
+        Writers are kept waiting while a few go, and let in before the next few.
 
-        def drop(connection: Connection) -> set[str]:
+        Args:
+            digests: what no row mentioned a moment ago.
+            needed: what the records do not say themselves that it is needed.
+            remove: deletes objects. Called in a thread, while nobody can note a need of them.
+        """
+        gone: set[str] = set()
+        for some in _chunks(sorted(set(digests) - needed), _OBJECTS_AT_ONCE):
+            gone |= await carried_through(self._drop(some, remove))
+        return gone
+
+    async def _drop(
+        self, digests: Sequence[str], remove: Callable[[Sequence[str]], None]
+    ) -> set[str]:
+        def unneeded(connection: Connection) -> set[str]:
             self._hold(connection)
-            doomed = candidates - _needed_digests(connection)
-            remove(sorted(doomed))
+            return set(digests) - _needed_since(connection, digests)
+
+        def forget(connection: Connection) -> None:
             outputs = [f"{noun}-{digest[:16]}" for digest in doomed for noun in _DOCUMENTS]
             for table in (claim, evidence, verdict):
-                for some in _chunks(outputs):
-                    connection.execute(delete(table).where(table.c.output_id.in_(some)))
-            return doomed
+                connection.execute(delete(table).where(table.c.output_id.in_(outputs)))
 
-        return await self._database.transact(drop) if candidates else set()
+        async with self._database.writing() as connection:
+            doomed = await connection.run_sync(unneeded)
+            await asyncio.to_thread(remove, sorted(doomed))
+            await connection.run_sync(forget)
+        return doomed
 
-    async def vacuum(self) -> int:
+    async def vacuum(self) -> int | None:
         """Give the space of deleted rows back; says by how many bytes the database got smaller.
 
+        None, and nothing is done, while a run is at work on SQLite: it could write nothing until
+        the whole file is written anew.
+
         Raises:
-            RecordsBusyError: SQLite does not get the database for itself.
+            RecordsBusyError: SQLite does not get the database for itself, or it takes too long.
         """
+        running = select(func.count()).where(job_run.c.status == JobStatus.RUNNING.value)
+        if self._database.is_sqlite and (await self._database.fetch(running))[0][0]:
+            return None
         before = await self._size()
         async with self._database.reading() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -181,12 +207,13 @@ class KeepingRecords:
             kept=kept,
             unknown=len(unknown_ids),
             unknown_until=unknown_until,
-            needed=frozenset(_needed_digests(connection)),
-            inputs=frozenset().union(
-                *(digests_in(row.source) for row in jobs if row.id in kept.jobs)
+            needed=_noted(connection).union(
+                *(row.takes | row.gives for row in jobs if row.id in kept.jobs),
+                *(run.names for run in runs if run.id in kept.runs),
             ),
+            inputs=frozenset().union(*(row.takes for row in jobs if row.id in kept.jobs)),
             open_inputs=frozenset().union(
-                *(digests_in(row.source) for row in jobs if row.status.value in _OPEN)
+                *(row.takes for row in jobs if row.status.value in _OPEN)
             ),
         )
         if policy.dry_run:
@@ -215,11 +242,12 @@ def _job_rows(connection: Connection) -> list[JobRow]:
             row.id,
             JobStatus(row.status),
             row.parent_id,
-            row.source,
-            row.result,
+            digests_in(row.source),
+            digests_in(row.result),
+            outputs_in(row.result),
             utc(row.created_at),
         )
-        for row in connection.execute(query.order_by(job.c.id).with_for_update())
+        for row in _streamed(connection, query.order_by(job.c.id).with_for_update())
     ]
 
 
@@ -231,6 +259,7 @@ def _run_rows(connection: Connection) -> list[RunRow]:
         job_run.c.status,
         func.coalesce(job_run.c.finished_at, job_run.c.created_at).label("ended_at"),
         cast(job_run.c.checkpoint_json, Text).label("mirror"),
+        cast(job_run.c.result_json, Text).label("result"),
     )
     return [
         RunRow(
@@ -239,10 +268,15 @@ def _run_rows(connection: Connection) -> list[RunRow]:
             row.attempt,
             JobStatus(row.status),
             utc(row.ended_at),
-            row.mirror,
+            digests_in(row.mirror) | digests_in(row.result),
+            outputs_in(row.mirror),
         )
-        for row in connection.execute(query)
+        for row in _streamed(connection, query)
     ]
+
+
+def _streamed(connection: Connection, query: Select[Any]) -> Iterable[Row[Any]]:
+    return connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
 
 
 def _latest_end(runs: Iterable[RunRow], ids: set[str], now: datetime) -> datetime | None:
@@ -260,13 +294,21 @@ def _answer_used() -> ColumnElement[bool]:
     )
 
 
-def _needed_digests(connection: Connection) -> set[str]:
-    """Every artifact that a row mentions."""
+def _noted(connection: Connection) -> frozenset[str]:
+    """The artifacts that runs noted a need of."""
     noted = select(run_use.c.key).where(run_use.c.kind == ARTIFACT)
+    return frozenset(connection.execute(noted).scalars())
+
+
+def _needed_since(connection: Connection, digests: Sequence[str]) -> set[str]:
+    """What is needed by now of what no row mentioned.
+
+    Whatever a run names it has noted; whoever makes a job notes nothing, but its input names it.
+    """
+    noted = select(run_use.c.key).where(run_use.c.kind == ARTIFACT, run_use.c.key.in_(digests))
     found = set(connection.execute(noted).scalars())
-    for column in (job.c.input_json, job.c.result_json, job_run.c.checkpoint_json):
-        for body in connection.execute(select(cast(column, Text))).scalars():
-            found |= digests_in(body)
+    for row in _streamed(connection, select(cast(job.c.input_json, Text))):
+        found |= digests_in(row[0])
     return found
 
 
@@ -303,5 +345,5 @@ def _delete(
     return Amount(count=deleted, bytes=int(row[1]))
 
 
-def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (items[first : first + _AT_ONCE] for first in range(0, len(items), _AT_ONCE))
+def _chunks(items: Sequence[str], count: int = _AT_ONCE) -> Iterable[Sequence[str]]:
+    return (items[first : first + count] for first in range(0, len(items), count))

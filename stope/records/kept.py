@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from sys import intern
 
 from stope.models.job import JobStatus
 from stope.models.keeping import KeepPolicy
@@ -15,20 +16,26 @@ _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _OUTPUT = re.compile(r'"output_id": ?"([^"]+)"')
 
 
-def digests_in(text: str | None) -> set[str]:
+def digests_in(text: str | None) -> frozenset[str]:
     """Every SHA-256 that a text mentions."""
-    return set(_DIGEST.findall(text or ""))
+    return frozenset(map(intern, _DIGEST.findall(text or "")))
+
+
+def outputs_in(text: str | None) -> frozenset[str]:
+    """Every output id that a text has as such."""
+    return frozenset(_OUTPUT.findall(text or ""))
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """What decides about a job. ``source`` and ``result`` are JSON."""
+    """What decides about a job: ``takes`` and ``gives`` are digests, ``outputs`` of its result."""
 
     id: str
     status: JobStatus
     parent_id: str | None
-    source: str
-    result: str | None
+    takes: frozenset[str]
+    gives: frozenset[str]
+    outputs: frozenset[str]
     created_at: datetime
 
 
@@ -36,7 +43,7 @@ class JobRow:
 class RunRow:
     """What decides about a run; ``ended_at`` is when it began while it has not ended.
 
-    ``mirror`` is the JSON of its checkpoint.
+    ``names`` are the digests in its checkpoint and its result, ``outputs`` those in its checkpoint.
     """
 
     id: str
@@ -44,7 +51,8 @@ class RunRow:
     attempt: int
     status: JobStatus
     ended_at: datetime
-    mirror: str | None
+    names: frozenset[str]
+    outputs: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -92,19 +100,15 @@ def _resumable(job: JobRow, newest_first: Sequence[RunRow]) -> bool:
 
 def _givers(resumable: Iterable[JobRow], jobs: Sequence[JobRow]) -> set[str]:
     """The jobs that gave what some jobs work on, and what those worked on."""
-    wanted = set().union(*(digests_in(job.source) for job in resumable))
+    wanted = set().union(*(job.takes for job in resumable))
     found: set[str] = set()
     while True:
-        new = [
-            job
-            for job in jobs
-            if job.id not in found and not wanted.isdisjoint(digests_in(job.result))
-        ]
+        new = [job for job in jobs if job.id not in found and not wanted.isdisjoint(job.gives)]
         if not new:
             return found
         for job in new:
             found.add(job.id)
-            wanted |= digests_in(job.source)
+            wanted |= job.takes
 
 
 def _stages(
@@ -112,14 +116,7 @@ def _stages(
 ) -> set[str]:
     """The stage jobs of pipelines: those they started, and those whose results they took over."""
     pipelines = {name for name in kept if name.startswith("pipeline-")}
-    outputs = {
-        output
-        for name in pipelines
-        for run in by_job[name]
-        for output in _OUTPUT.findall(run.mirror or "")
-    }
+    outputs = {output for name in pipelines for run in by_job[name] for output in run.outputs}
     return {
-        job.id
-        for job in jobs
-        if job.parent_id in pipelines or (not outputs.isdisjoint(_OUTPUT.findall(job.result or "")))
+        job.id for job in jobs if job.parent_id in pipelines or not outputs.isdisjoint(job.outputs)
     }

@@ -6,20 +6,12 @@ changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from stope.models.claim import Claim
 from stope.models.knowledge import Knowledge, MinedClaims
 from stope.records.database import Database
 from stope.records.schema import claim, evidence, verdict
-
-
-def _storable(row: Mapping[str, object]) -> dict[str, object]:
-    """A row whose texts every database takes: PostgreSQL has no NUL in text."""
-    return {
-        name: value.replace("\0", "\ufffd") if isinstance(value, str) else value
-        for name, value in row.items()
-    }
 
 
 class KnowledgeRecords:
@@ -36,26 +28,22 @@ class KnowledgeRecords:
         await self._database.insert_new(
             claim,
             [
-                _storable(
-                    {
-                        "output_id": output_id,
-                        "claim_id": item.id,
-                        "segment_id": item.segment_id,
-                        "text": item.text,
-                        "type": item.type.value,
-                        "stance": item.stance.value,
-                    }
-                )
+                {
+                    "output_id": output_id,
+                    "claim_id": item.id,
+                    "segment_id": item.segment_id,
+                    "text": item.text,
+                    "type": item.type.value,
+                    "stance": item.stance.value,
+                }
                 for item in claims
             ],
         )
         await self._database.insert_new(
             evidence,
             [
-                _storable(
-                    {"output_id": output_id, "claim_id": item.id, "number": number}
-                    | piece.model_dump(mode="json")
-                )
+                {"output_id": output_id, "claim_id": item.id, "number": number}
+                | piece.model_dump(mode="json")
                 for item in claims
                 for number, piece in enumerate(item.evidence)
             ],
@@ -71,10 +59,8 @@ class KnowledgeRecords:
         await self._database.insert_new(
             verdict,
             [
-                _storable(
-                    {"output_id": output_id, "tier": judged.tier.value, "rank": judged.rank}
-                    | judged.verdict.model_dump(mode="json")
-                )
+                {"output_id": output_id, "tier": judged.tier.value, "rank": judged.rank}
+                | judged.verdict.model_dump(mode="json")
                 for judged in knowledge.claims
             ],
         )

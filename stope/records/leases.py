@@ -103,25 +103,29 @@ class SqlLeaseStore:
                 )
             return taken - {holder.fence}
 
-        return await self._database.transact(take)
+        # When the machine goes down, who holds the lease goes down with it.
+        return await self._database.transact(take, durable=False)
 
     async def renew(self, keys: Sequence[str], holder: Holder, seconds: float) -> frozenset[str]:
         """See ``LeaseStore``."""
         given = {"keys": _listed(keys), "holder": holder.name, "seconds": seconds}
-        async with self._database.writing() as connection:
-            return frozenset((await connection.execute(self._renew, given)).scalars())
+        return await self._database.transact_once(
+            lambda link: frozenset(link.execute(self._renew, given).scalars()), durable=False
+        )
 
     async def release(self, keys: Sequence[str], holder: Holder) -> None:
         """See ``LeaseStore``."""
         given = {"keys": _listed(keys), "holder": holder.name}
-        async with self._database.writing() as connection:
-            await connection.execute(self._release, given)
+        await self._database.transact_once(
+            lambda link: link.execute(self._release, given), durable=False
+        )
 
     async def release_all(self, holder: Holder) -> None:
         """See ``LeaseStore``."""
         given = {"holder": holder.name, "old": _SWEEP_SECONDS}
-        async with self._database.writing() as connection:
-            await connection.execute(self._release_all, given)
+        await self._database.transact_once(
+            lambda link: link.execute(self._release_all, given), durable=False
+        )
 
 
 def _listed(keys: Iterable[str]) -> str:

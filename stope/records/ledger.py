@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import cast
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Insert, Row, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from stope.compression import packed, unpacked
@@ -19,6 +20,17 @@ from stope.records.schema import answer_use, llm_answer
 
 _ANY_TEXT = "surrogatepass"
 """Half a surrogate pair is no UTF-8, but a model may say it, and it was paid for."""
+
+
+# Made once: to make a statement takes as long as to execute it.
+_ASKED = llm_answer.c.request_key == bindparam("key")
+_OF_REQUEST = select(llm_answer).where(_ASKED).order_by(llm_answer.c.created_at.desc())
+_ATTEMPT = select(func.count() + 1).select_from(llm_answer).where(_ASKED).scalar_subquery()
+_JUDGE = (
+    update(llm_answer)
+    .where(llm_answer.c.id == bindparam("entry_id"))
+    .values(status=bindparam("judged"), reason=bindparam("because"))
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +55,7 @@ class SqlLedgerStore:
 
     async def find(self, key: str, since: datetime) -> LedgerEntry | None:
         """See ``LedgerStore``."""
-        query = (
-            select(llm_answer)
-            .where(llm_answer.c.request_key == key)
-            .order_by(llm_answer.c.created_at.desc())
-        )
-        rows = await self._database.fetch(query)
+        rows = await self._database.fetch(_OF_REQUEST, {"key": key})
         for status in ("accepted", "received"):
             for row in rows:
                 if row.status == status:
@@ -83,7 +90,6 @@ class SqlLedgerStore:
         content_key: str | None = None,
     ) -> LedgerEntry:
         """See ``LedgerStore``."""
-        count = select(func.count()).where(llm_answer.c.request_key == key)
         booking = self._booking
         cost = booking.cost(answer) if booking else None
         entry = LedgerEntry(uuid.uuid4().hex, "received", None, answer, cost)
@@ -106,21 +112,34 @@ class SqlLedgerStore:
             "created_at": datetime.now(UTC),
         }
         inserting = self._database.inserting
+        receiving = cast("Insert", inserting(llm_answer)).values(attempt=_ATTEMPT)
 
         def receive(connection: Connection) -> None:
             # In one transaction: no answer is paid for without being booked.
-            attempt = (connection.scalar(count) or 0) + 1
-            connection.execute(inserting(llm_answer), row | {"attempt": attempt})
+            connection.execute(receiving, row | {"key": key})
             if booking:
                 connection.execute(inserting(answer_use), self._use(booking, entry.id, "paid"))
 
         await self._database.transact(receive)
         return entry
 
-    async def serve(self, entry_id: str, how: str) -> None:
+    async def serve(self, entry_id: str, how: str) -> bool:
         """See ``LedgerStore``. The first use of an answer by a run is the one that is kept."""
-        if self._booking is not None:
-            await self._database.insert_new(answer_use, [self._use(self._booking, entry_id, how)])
+        if self._booking is None:
+            return True
+        statement = self._database.inserting(answer_use)
+        use = self._use(self._booking, entry_id, how)
+        there = select(llm_answer.c.id).where(llm_answer.c.id == entry_id)
+
+        def serve(connection: Connection) -> bool:
+            # Noted first: whoever clears out either sees the note, or is done and is seen here.
+            connection.execute(statement, use)
+            if connection.scalar(there) is not None:
+                return True
+            connection.rollback()
+            return False
+
+        return await self._database.transact(serve)
 
     async def accept(self, entry_id: str) -> bool:
         """See ``LedgerStore``."""
@@ -145,11 +164,9 @@ class SqlLedgerStore:
         }
 
     async def _judge(self, entry_id: str, status: str, reason: str | None) -> None:
-        await self._database.write(
-            update(llm_answer)
-            .where(llm_answer.c.id == entry_id)
-            .values(status=status, reason=reason)
-        )
+        given = {"entry_id": entry_id, "judged": status, "because": reason}
+        # A judgement that is forgotten is made again when the answer is read, without paying.
+        await self._database.transact(lambda link: link.execute(_JUDGE, given), durable=False)
 
 
 def _entry_of(row: Row[tuple[object, ...]]) -> LedgerEntry:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Row, Text, cast, func, select, update
 
-from stope.models.job import JobRun, JsonObject
+from stope.models.job import JobRun, JsonObject, newest_begun
 from stope.records.database import Database
-from stope.records.runs import utc
-from stope.records.schema import claim, evidence, job, job_run, verdict
+from stope.records.runs import object_in, utc
+from stope.records.schema import claim, evidence, job_run, verdict
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,7 @@ class StoredMirror:
     @property
     def body(self) -> JsonObject | None:
         """The checkpoint; None where there is none, or no object."""
-        try:
-            found = json.loads(self.text or "null")
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) else None
+        return object_in(self.text)
 
 
 class Mirrors:
@@ -52,8 +47,9 @@ class Mirrors:
     async def newest(self, job_id: str) -> StoredMirror | None:
         """That of the newest run that was begun, else of the first that waits."""
         found = await self.of_job(job_id)
-        begun = [mirror for mirror in found if mirror.run.temporal_run_id is not None]
-        return begun[-1] if begun else next(iter(found), None)
+        begun = newest_begun([mirror.run for mirror in found])
+        of_begun = (mirror for mirror in found if mirror.run is begun)
+        return next(of_begun, next(iter(found), None))
 
     async def replace(self, old: StoredMirror, version: int, body: JsonObject) -> bool:
         """Write a checkpoint of a higher version in the place of an old one.
@@ -72,15 +68,6 @@ class Mirrors:
         return bool(
             await self._database.transact(lambda connection: connection.execute(written).rowcount)
         )
-
-    async def jobs_with_output(self, output_id: str) -> list[str]:
-        """Ids of the jobs whose result has an output id, the oldest first."""
-        query = (
-            select(job.c.id)
-            .where(job.c.result_json["output_id"].as_string() == output_id)
-            .order_by(job.c.created_at, job.c.id)
-        )
-        return [str(row.id) for row in await self._database.fetch(query)]
 
     async def rows_of(self, output_id: str) -> dict[str, int]:
         """How many rows a result has, by table."""

@@ -47,12 +47,13 @@ class EarlierRates:
             .limit(NEWEST)
         )
         found: defaultdict[str, list[float]] = defaultdict(list)
-        async with self._database.reading() as connection:
-            for metrics, config, result in await connection.execute(query):
-                earlier = JobConfig.model_validate(config)
-                if all(getattr(earlier, name) == getattr(of.config, name) for name in fields):
-                    for stage, seconds in _rates(of.type, metrics or {}, result or {}):
-                        found[stage].append(seconds)
+        for row in await self._database.fetch(query):
+            earlier = JobConfig.model_validate(row.config_json)
+            if all(getattr(earlier, name) == getattr(of.config, name) for name in fields):
+                for stage, seconds in _rates(
+                    of.type, row.metrics_json or {}, row.result_json or {}
+                ):
+                    found[stage].append(seconds)
         return {stage: median(seconds) for stage, seconds in found.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -40,29 +39,11 @@ class UploadReceipts:
             )
         )
 
-    async def of_run(self, run_id: str) -> list[Receipt]:
-        """The receipts that are still as a run got them, by item."""
+    async def at(self, destination: str) -> list[Receipt]:
+        """The receipts of a destination, by item."""
         query = (
             select(upload_receipt.c.receipt_json)
-            .where(upload_receipt.c.run_id == run_id)
-            .order_by(upload_receipt.c.destination, upload_receipt.c.item_id)
-        )
-        async with self._database.reading() as connection:
-            return _receipts((await connection.execute(query)).scalars().all())
-
-    async def at(self, destination: str, prefix: str = "") -> list[Receipt]:
-        """The receipts of a destination whose item ids begin with a text, by item."""
-        query = (
-            select(upload_receipt.c.receipt_json)
-            .where(
-                upload_receipt.c.destination == destination,
-                upload_receipt.c.item_id.startswith(prefix, autoescape=True),
-            )
+            .where(upload_receipt.c.destination == destination)
             .order_by(upload_receipt.c.item_id)
         )
-        async with self._database.reading() as connection:
-            return _receipts((await connection.execute(query)).scalars().all())
-
-
-def _receipts(bodies: Sequence[object]) -> list[Receipt]:
-    return [Receipt.model_validate(body) for body in bodies]
+        return [Receipt.model_validate(row[0]) for row in await self._database.fetch(query)]

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Row, exists, func, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    Connection,
+    Row,
+    ScalarSelect,
+    Text,
+    cast,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from stope.errors import UsageError
-from stope.models.job import JobRun, JobStatus, JsonObject
+from stope.models.job import JobRun, JobStatus, JsonObject, newest_begun
 from stope.records.database import Database
 from stope.records.schema import job, job_run
 
@@ -19,6 +32,15 @@ log = logging.getLogger(__name__)
 
 _WITH_RESULT = [status.value for status in JobStatus if status.has_result]
 _OPEN = [JobStatus.RUNNING.value, JobStatus.PAUSED.value]
+
+LOST = "Lost"
+"""The error code of a run that never said how it ended."""
+
+_COLUMNS = [
+    *(column for column in job_run.c if column.name != "checkpoint_json"),
+    # As text: a mirror that is no JSON must not hide its run.
+    cast(job_run.c.checkpoint_json, Text).label("mirror"),
+]
 
 
 class RunRecords:
@@ -30,31 +52,48 @@ class RunRecords:
     async def create_run(self, job_id: str, workflow_id: str) -> JobRun:
         """A new attempt that waits in the queue, numbered after the last."""
         run_id = uuid.uuid4().hex
-        async with self._database.writing() as connection:
-            await _insert_run(connection, job_id, run_id, workflow_id, JobStatus.QUEUED, None)
+
+        def create(link: Connection) -> None:
+            _insert_run(link, job_id, run_id, workflow_id, JobStatus.QUEUED, None)
+
+        await self._database.transact_once(create)
         return await self.get_run(run_id)
 
-    async def begin_run(self, job_id: str, temporal_run_id: str, workflow_id: str) -> JobRun:
+    async def begin_run(
+        self,
+        job_id: str,
+        temporal_run_id: str,
+        workflow_id: str,
+        pipeline_run_id: str | None = None,
+    ) -> JobRun:
         """Open the attempt that a workflow run makes; doing it again changes nothing.
 
-        It is the oldest one that waits in the queue, else a new one.
+        It is the oldest one that waits in the queue, else a new one. It keeps to the namespace
+        that the job has now, whatever the job is given later.
         """
-        async with self._database.writing() as connection:
-            await _lock(connection, job_id)
-            run_id = await connection.scalar(
+
+        def begin(link: Connection) -> str:
+            _lock(link, job_id)
+            known = link.scalar(
                 select(job_run.c.run_id).where(job_run.c.temporal_run_id == temporal_run_id)
             )
+            if known is not None:
+                return str(known)
+            run_id = _adopted(link, job_id, temporal_run_id, workflow_id)
             if run_id is None:
-                run_id = await _adopted(connection, job_id, temporal_run_id, workflow_id)
-                if run_id is None:
-                    run_id = temporal_run_id
-                    await _insert_run(
-                        connection, job_id, run_id, workflow_id, JobStatus.RUNNING, run_id
-                    )
-                await connection.execute(
-                    update(job).where(job.c.id == job_id).values(status=JobStatus.RUNNING.value)
-                )
-        return await self.get_run(run_id)
+                run_id = temporal_run_id
+                _insert_run(link, job_id, run_id, workflow_id, JobStatus.RUNNING, run_id)
+            link.execute(
+                update(job_run)
+                .where(job_run.c.run_id == run_id)
+                .values(pipeline_run_id=pipeline_run_id)
+            )
+            link.execute(
+                update(job).where(job.c.id == job_id).values(status=JobStatus.RUNNING.value)
+            )
+            return run_id
+
+        return await self.get_run(await self._database.transact_once(begin))
 
     async def mark_run(
         self,
@@ -66,19 +105,38 @@ class RunRecords:
     ) -> None:
         """An open run, and its job with it, is paused or goes on. A finished one stays finished."""
         job_id = (await self.get_run(run_id)).job_id
-        async with self._database.writing() as connection:
-            await _lock(connection, job_id)
-            marked = await connection.execute(
+
+        def mark(link: Connection) -> None:
+            _lock(link, job_id)
+            marked = link.execute(
                 update(job_run)
                 .where(job_run.c.run_id == run_id, job_run.c.status.in_(_OPEN))
                 .values(status=status.value, error_code=code, error_message=message)
             )
             if marked.rowcount:
-                await connection.execute(
+                link.execute(
                     update(job)
                     .where(job.c.id == job_id, job.c.status.in_(_OPEN))
                     .values(status=status.value)
                 )
+
+        await self._database.transact_once(mark)
+
+    async def lose_run(self, run_id: str, message: str) -> None:
+        """Close an open run whose workflow is gone: an older one of a job that has a newer.
+
+        A finished run stays as it is, and so does the job.
+        """
+        await self._database.write(
+            update(job_run)
+            .where(job_run.c.run_id == run_id, job_run.c.status.in_(_OPEN))
+            .values(
+                status=JobStatus.FAILED.value,
+                error_code=LOST,
+                error_message=message,
+                finished_at=datetime.now(UTC),
+            )
+        )
 
     async def get_run(self, run_id: str) -> JobRun:
         """One run.
@@ -86,34 +144,25 @@ class RunRecords:
         Raises:
             UsageError: there is no such run here.
         """
-        async with self._database.reading() as connection:
-            row = (
-                await connection.execute(select(job_run).where(job_run.c.run_id == run_id))
-            ).first()
-        if row is None:
+        rows = await self._database.fetch(select(*_COLUMNS).where(job_run.c.run_id == run_id))
+        if not rows:
             raise UsageError(f"There is no run {run_id!r} in {self._database.display_url}.")
-        return _run_of(row)
+        return _run_of(rows[0])
 
     async def runs(self, job_id: str) -> list[JobRun]:
         """All attempts at a job, the first one first."""
-        query = select(job_run).where(job_run.c.job_id == job_id).order_by(job_run.c.attempt)
-        async with self._database.reading() as connection:
-            return [_run_of(row) for row in await connection.execute(query)]
+        query = select(*_COLUMNS).where(job_run.c.job_id == job_id).order_by(job_run.c.attempt)
+        return [_run_of(row) for row in await self._database.fetch(query)]
 
-    async def runs_under(self, pipeline_id: str, since: datetime) -> list[JobRun]:
-        """The runs of a pipeline's stages that began since a moment."""
-        query = select(job_run).where(
-            job_run.c.workflow_id.startswith(f"{pipeline_id}/", autoescape=True),
-            job_run.c.created_at >= since,
-        )
-        async with self._database.reading() as connection:
-            return [_run_of(row) for row in await connection.execute(query)]
+    async def runs_under(self, run_id: str) -> list[JobRun]:
+        """The runs of stages that a pipeline's run began."""
+        query = select(*_COLUMNS).where(job_run.c.pipeline_run_id == run_id)
+        return [_run_of(row) for row in await self._database.fetch(query)]
 
     async def last_run(self, job_id: str) -> JobRun | None:
         """The newest attempt that was begun; before there is one, the first of those that wait."""
         runs = await self.runs(job_id)
-        begun = [run for run in runs if run.temporal_run_id is not None]
-        return begun[-1] if begun else next(iter(runs), None)
+        return newest_begun(runs) or next(iter(runs), None)
 
     async def finish_run(
         self,
@@ -124,12 +173,14 @@ class RunRecords:
         metrics: JsonObject | None = None,
         error_code: str | None = None,
         error_message: str | None = None,
-    ) -> None:
-        """Close a run, and its job with it.
+    ) -> bool:
+        """Close a run, and its job with it. Returns whether the run was closed by this.
 
         A run that has a result never loses it to a late failure, nor does a job to the late
-        failure of an older run. A job that was done again, in vain, answers from the result it
-        had. ``metrics`` of None leaves what the run has noted.
+        failure of an older run. A run that was closed without a result gets none from an attempt
+        that comes late, nor does a job that is to be made in another namespace by now. A job that
+        was done again, in vain, answers from the result it had. ``metrics`` of None leaves what
+        the run has noted.
         """
         run = await self.get_run(run_id)
         keeps_result = not status.has_result
@@ -143,9 +194,13 @@ class RunRecords:
                 newer.c.attempt > run.attempt,
                 newer.c.temporal_run_id.is_not(None),
             )
+        else:
+            this_run &= job_run.c.status.in_(_OPEN)
+            if run.namespace is not None:
+                this_job &= job.c.namespace == run.namespace
         job_values: dict[str, object] = {"status": status.value}
         if result is not None:
-            job_values["result_json"] = result
+            job_values |= {"result_json": result, "result_namespace": run.namespace}
         run_values: dict[str, object] = {
             "status": status.value,
             "error_code": error_code,
@@ -154,15 +209,22 @@ class RunRecords:
         }
         if metrics is not None:
             run_values["metrics_json"] = metrics
-        async with self._database.writing() as connection:
-            await _lock(connection, run.job_id)
-            closed = await connection.execute(update(job_run).where(this_run).values(**run_values))
-            if closed.rowcount and keeps_result:
-                job_values["status"] = await status_without(connection, run.job_id, status)
-            if closed.rowcount:
-                await connection.execute(update(job).where(this_job).values(**job_values))
-        if not closed.rowcount:
-            log.warning("run %s has its result already; a late %s is ignored", run_id, status)
+        if result is not None:
+            run_values["result_json"] = result
+
+        def close(link: Connection) -> bool:
+            _lock(link, run.job_id)
+            if not link.execute(update(job_run).where(this_run).values(**run_values)).rowcount:
+                return False
+            if keeps_result:
+                job_values["status"] = status_without(link, run.job_id, status)
+            link.execute(update(job).where(this_job).values(**job_values))
+            return True
+
+        closed = await self._database.transact_once(close)
+        if not closed:
+            log.warning("run %s has ended already; a late %s is ignored", run_id, status.value)
+        return closed
 
     async def note_metrics(self, run_id: str, metrics: JsonObject) -> None:
         """What an attempt at an open run did before it ended without a result."""
@@ -178,13 +240,12 @@ class RunRecords:
         Raises:
             UsageError: there is no such run, or it is open and mirrors its own.
         """
-        async with self._database.writing() as connection:
-            saved = await connection.execute(
-                update(job_run)
-                .where(job_run.c.run_id == run_id, job_run.c.status.not_in(_OPEN))
-                .values(checkpoint_json=dict(body))
-            )
-        if not saved.rowcount:
+        saving = (
+            update(job_run)
+            .where(job_run.c.run_id == run_id, job_run.c.status.not_in(_OPEN))
+            .values(checkpoint_json=dict(body))
+        )
+        if not await self._database.transact_once(lambda link: link.execute(saving).rowcount):
             run = await self.get_run(run_id)
             raise UsageError(
                 f"The run {run_id} of {run.job_id} is {run.status.value} and writes its own "
@@ -203,55 +264,50 @@ class RunRecords:
             job_run.c.checkpoint_attempt < attempt,
             (job_run.c.checkpoint_attempt == attempt) & (job_run.c.checkpoint_version < version),
         )
-        async with self._database.writing() as connection:
-            written = await connection.execute(
-                update(job_run)
-                .where(job_run.c.run_id == run_id, newer)
-                .values(
-                    checkpoint_json=body, checkpoint_attempt=attempt, checkpoint_version=version
-                )
-            )
-        return bool(written.rowcount)
+        writing = (
+            update(job_run)
+            .where(job_run.c.run_id == run_id, newer)
+            .values(checkpoint_json=body, checkpoint_attempt=attempt, checkpoint_version=version)
+        )
+        written = await self._database.transact_once(lambda link: link.execute(writing).rowcount)
+        return bool(written)
 
 
-async def _lock(connection: AsyncConnection, job_id: str) -> None:
+def _lock(link: Connection, job_id: str) -> None:
     """Nobody else numbers, opens or closes a run of this job before the transaction ends.
 
     Always first: whoever locks a run before its job can meet somebody who comes the other way.
     """
-    await connection.execute(update(job).where(job.c.id == job_id).values(status=job.c.status))
+    link.execute(update(job).where(job.c.id == job_id).values(status=job.c.status))
 
 
-async def _insert_run(
-    connection: AsyncConnection,
+def _insert_run(
+    link: Connection,
     job_id: str,
     run_id: str,
     workflow_id: str,
     status: JobStatus,
     temporal_run_id: str | None,
 ) -> None:
-    await _lock(connection, job_id)
-    last = await connection.scalar(
-        select(func.max(job_run.c.attempt)).where(job_run.c.job_id == job_id)
-    )
-    await connection.execute(
+    _lock(link, job_id)
+    last = link.scalar(select(func.max(job_run.c.attempt)).where(job_run.c.job_id == job_id))
+    link.execute(
         insert(job_run).values(
             run_id=run_id,
             job_id=job_id,
             attempt=(last or 0) + 1,
             workflow_id=workflow_id,
             temporal_run_id=temporal_run_id,
+            namespace=_namespace_of(job_id),
             status=status.value,
             created_at=datetime.now(UTC),
         )
     )
 
 
-async def _adopted(
-    connection: AsyncConnection, job_id: str, temporal_run_id: str, workflow_id: str
-) -> str | None:
+def _adopted(link: Connection, job_id: str, temporal_run_id: str, workflow_id: str) -> str | None:
     """The oldest waiting run of a locked job, now the one of a workflow run; None without one."""
-    run_id = await connection.scalar(
+    run_id = link.scalar(
         select(job_run.c.run_id)
         .where(job_run.c.job_id == job_id, job_run.c.status == JobStatus.QUEUED.value)
         .order_by(job_run.c.attempt)
@@ -259,28 +315,33 @@ async def _adopted(
     )
     if run_id is None:
         return None
-    await connection.execute(
+    link.execute(
         update(job_run)
         .where(job_run.c.run_id == run_id)
         .values(
             temporal_run_id=temporal_run_id,
             workflow_id=workflow_id,
+            namespace=_namespace_of(job_id),
             status=JobStatus.RUNNING.value,
-            # What its stages did is counted from here.
+            # Somebody's own tells nothing of where the run stands.
+            checkpoint_json=null(),
             created_at=datetime.now(UTC),
         )
     )
     return str(run_id)
 
 
-async def status_without(connection: AsyncConnection, job_id: str, status: JobStatus) -> str:
+def _namespace_of(job_id: str) -> ScalarSelect[str]:
+    return select(job.c.namespace).where(job.c.id == job_id).scalar_subquery()
+
+
+def status_without(link: Connection, job_id: str, status: JobStatus) -> str:
     """The status of a job whose run ended without a result: that of the result it has, if any."""
-    kept = await connection.scalar(select(job.c.result_json).where(job.c.id == job_id))
+    kept = link.scalar(select(job.c.result_json).where(job.c.id == job_id))
     return str(kept["status"]) if isinstance(kept, dict) and "status" in kept else status.value
 
 
 def _run_of(row: Row[tuple[object, ...]]) -> JobRun:
-    checkpoint: Sequence[object] | JsonObject | None = row.checkpoint_json
     return JobRun.model_validate(
         {
             "run_id": row.run_id,
@@ -288,8 +349,11 @@ def _run_of(row: Row[tuple[object, ...]]) -> JobRun:
             "attempt": row.attempt,
             "workflow_id": row.workflow_id,
             "temporal_run_id": row.temporal_run_id,
+            "pipeline_run_id": row.pipeline_run_id,
+            "namespace": row.namespace,
             "status": row.status,
-            "checkpoint": checkpoint,
+            "result": row.result_json,
+            "checkpoint": object_in(row.mirror),
             "error_code": row.error_code,
             "error_message": row.error_message,
             "metrics": row.metrics_json,
@@ -297,6 +361,15 @@ def _run_of(row: Row[tuple[object, ...]]) -> JobRun:
             "finished_at": row.finished_at and utc(row.finished_at),
         }
     )
+
+
+def object_in(mirror: str | None) -> JsonObject | None:
+    """The checkpoint that a stored text is; None where it is no JSON object."""
+    try:
+        found = json.loads(mirror or "null")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def utc(moment: datetime) -> datetime:

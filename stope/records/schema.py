@@ -20,6 +20,8 @@ from sqlalchemy import (
     text,
 )
 
+from stope.records.texts import AnyText, CutText
+
 HEAD = "0004"
 """The newest migration."""
 
@@ -33,6 +35,9 @@ metadata = MetaData(
 )
 
 _when = DateTime(timezone=True)
+
+_model_name = AnyText().with_variant(String(200), "sqlite")
+"""SQLite looks at no length, and a large ledger is not copied to say so."""
 
 source = Table(
     "source",
@@ -57,6 +62,7 @@ job = Table(
     Column("options_json", JSON),
     Column("status", String(24), nullable=False),
     Column("result_json", JSON),
+    Column("result_namespace", String(64)),
     Column("created_at", _when, nullable=False),
     comment="A request and its result. The id is a hash of type, input, config and recipe.",
 )
@@ -69,16 +75,20 @@ job_run = Table(
     Column("attempt", Integer, nullable=False),
     Column("workflow_id", String(128), nullable=False),
     Column("temporal_run_id", String(64)),
+    Column("pipeline_run_id", String(64)),
+    Column("namespace", String(64)),
     Column("status", String(24), nullable=False),
+    Column("result_json", JSON),
     Column("checkpoint_json", JSON),
     Column("checkpoint_attempt", Integer, nullable=False, server_default="0"),
     Column("checkpoint_version", Integer, nullable=False, server_default="0"),
     Column("error_code", String(64)),
-    Column("error_message", Text),
+    Column("error_message", AnyText),
     Column("metrics_json", JSON),
     Column("created_at", _when, nullable=False),
     Column("finished_at", _when),
     UniqueConstraint("job_id", "attempt"),
+    Index("ix_job_run_pipeline_run_id", "pipeline_run_id"),
     comment="One attempt at a job, with its mirrored checkpoint.",
 )
 
@@ -108,12 +118,12 @@ llm_answer = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("request_key", String(64), nullable=False),
-    Column("model", String(200), nullable=False),
+    Column("model", _model_name, nullable=False),
     Column("request_json", LargeBinary, nullable=False),
     Column("content", LargeBinary, nullable=False),
-    Column("finish_reason", String(32), nullable=False),
+    Column("finish_reason", CutText(32), nullable=False),
     Column("status", String(16), nullable=False),
-    Column("reason", Text),
+    Column("reason", AnyText),
     Column("prompt_tokens", Integer),
     Column("completion_tokens", Integer),
     Column("cost_usd", Float),
@@ -142,7 +152,7 @@ claim = Table(
     Column("output_id", String(80), primary_key=True),
     Column("claim_id", String(16), primary_key=True),
     Column("segment_id", String(16), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", AnyText, nullable=False),
     Column("type", String(16), nullable=False),
     Column("stance", String(16), nullable=False),
     comment="The claims of a mining result.",
@@ -154,7 +164,7 @@ evidence = Table(
     Column("output_id", String(80), primary_key=True),
     Column("claim_id", String(16), primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("quote", Text, nullable=False),
+    Column("quote", AnyText, nullable=False),
     Column("alignment", String(12), nullable=False),
     Column("score", Float, nullable=False),
     Column("char_start", Integer),
@@ -163,7 +173,7 @@ evidence = Table(
     Column("end_word", Integer),
     Column("start", Float),
     Column("end", Float),
-    Column("speaker", Text),
+    Column("speaker", AnyText),
     comment="Where in the transcript each claim stands.",
 )
 
@@ -173,11 +183,11 @@ verdict = Table(
     Column("output_id", String(80), primary_key=True),
     Column("claim_id", String(16), primary_key=True),
     Column("decision", String(8), nullable=False),
-    Column("canonical_text", Text, nullable=False),
+    Column("canonical_text", AnyText, nullable=False),
     Column("importance", Integer, nullable=False),
     Column("novelty", Integer, nullable=False),
     Column("confidence", Integer, nullable=False),
-    Column("reasoning", Text, nullable=False),
+    Column("reasoning", AnyText, nullable=False),
     Column("tier", String(1), nullable=False),
     Column("rank", Integer, nullable=False),
     Column("merged_into", String(16)),
@@ -189,8 +199,8 @@ speaker_name = Table(
     "speaker_name",
     metadata,
     Column("transcript_digest", String(64), primary_key=True),
-    Column("speaker", Text, primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("speaker", AnyText, primary_key=True),
+    Column("name", AnyText, nullable=False),
     comment="Names people gave to the speakers of a transcript, whatever job leads to it.",
 )
 

@@ -42,8 +42,7 @@ class SpendLine(Frozen):
 
     ``job_id`` is the job that was asked for: of a stage in a pipeline, the pipeline. ``how`` is
     paid, reused or other (another model's answer that was taken over). ``cost_usd`` is the sum over
-    answers of known price, ``unpriced`` counts the others, and ``uncounted`` those whose server did
-    not say how many tokens they took.
+    answers of known price, and ``unpriced`` counts the others.
     """
 
     job_id: str
@@ -55,7 +54,6 @@ class SpendLine(Frozen):
     completion_tokens: int = Field(ge=0)
     cost_usd: Decimal
     unpriced: int = Field(ge=0)
-    uncounted: int = Field(ge=0)
 
     @property
     def tokens(self) -> int:
@@ -63,13 +61,17 @@ class SpendLine(Frozen):
         return self.prompt_tokens + self.completion_tokens
 
 
-class Spent(Frozen):
-    """What was paid: US dollars where the price is known, and tokens where they were counted."""
+class Paid(Frozen):
+    """What was paid: US dollars where the price is known, and tokens where they were counted.
+
+    ``uncounted`` are answers whose server did not say how many tokens they took; ``uncosted`` those
+    of them that were not free, so that nobody knows what they cost either.
+    """
 
     usd: Decimal = Decimal(0)
     tokens: int = 0
-    answers: int = 0
-    unpriced: int = 0
+    uncounted: int = 0
+    uncosted: int = 0
 
 
 class SpendRecords:
@@ -78,24 +80,21 @@ class SpendRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def spent(self, run_id: str, pipeline_id: str | None) -> Spent:
-        """What a run has paid for; for a stage of a pipeline, what the pipeline's run has.
-
-        Args:
-            run_id: of the stage.
-            pipeline_id: the workflow id of the pipeline that the stage belongs to.
-        """
-        mine = answer_use.c.run_id == run_id
-        if pipeline_id is not None:
-            mine = or_(mine, answer_use.c.run_id.in_(_runs_of_pipeline(pipeline_id)))
-        query = _sums(func.count()).where(mine, answer_use.c.how == PAID)
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one()
-        return Spent(
+    async def paid(self, run_id: str) -> Paid:
+        """What a run has paid for; a pipeline's run, by the runs of its stages."""
+        stages = select(job_run.c.run_id).where(job_run.c.pipeline_run_id == run_id)
+        mine = or_(answer_use.c.run_id == run_id, answer_use.c.run_id.in_(stages))
+        uncosted = case((and_(_UNCOUNTED, llm_answer.c.cost_usd.is_(None)), 1), else_=0)
+        query = _sums().add_columns(
+            func.sum(case((_UNCOUNTED, 1), else_=0)).label("uncounted"),
+            func.sum(uncosted).label("uncosted"),
+        )
+        [row] = await self._database.fetch(query.where(mine, answer_use.c.how == PAID))
+        return Paid(
             usd=_dollars(row.picodollars),
             tokens=int(row.prompt_tokens or 0) + int(row.completion_tokens or 0),
-            answers=int(row.answers),
-            unpriced=int(row.unpriced or 0),
+            uncounted=int(row.uncounted or 0),
+            uncosted=int(row.uncosted or 0),
         )
 
     async def run_metrics(self, run_id: str) -> JsonObject:
@@ -147,55 +146,37 @@ class SpendRecords:
             .where(~booked.exists())
             .group_by(llm_answer.c.job_id, llm_answer.c.model)
         )
-        async with self._database.reading() as connection:
-            rows = await connection.execute(query)
-            return [(str(row.job_id or ""), str(row.model), int(row.answers)) for row in rows]
+        rows = await self._database.fetch(query)
+        return [(str(row.job_id or ""), str(row.model), int(row.answers)) for row in rows]
 
     async def _lines(self, wanted: ColumnElement[bool] | None) -> list[SpendLine]:
         # A run may be deleted before its answers are.
         owner = func.coalesce(job_run.c.workflow_id, llm_answer.c.job_id).label("owner")
         groups = (owner, answer_use.c.stage, llm_answer.c.model, answer_use.c.how)
-        query = _sums(func.count(), *groups).outerjoin(
-            job_run, job_run.c.run_id == answer_use.c.run_id
-        )
+        query = _sums(*groups).outerjoin(job_run, job_run.c.run_id == answer_use.c.run_id)
         if wanted is not None:
             query = query.where(wanted)
-        async with self._database.reading() as connection:
-            rows = list(await connection.execute(query.group_by(*groups)))
+        rows = await self._database.fetch(query.group_by(*groups))
         found = [_line_of(row) for row in rows]
         return sorted(found, key=lambda line: (-line.cost_usd, line.job_id, line.stage, line.how))
 
 
-def _sums(count: ColumnElement[int], *groups: ColumnElement[Any]) -> Select[Any]:
+_UNCOUNTED = or_(llm_answer.c.prompt_tokens.is_(None), llm_answer.c.completion_tokens.is_(None))
+
+
+def _sums(*groups: ColumnElement[Any]) -> Select[Any]:
     pico = cast(func.round(llm_answer.c.cost_usd * literal(float(PICO), Float)), BigInteger)
-    uncounted = or_(llm_answer.c.prompt_tokens.is_(None), llm_answer.c.completion_tokens.is_(None))
     return (
         select(
             *groups,
-            count.label("answers"),
+            func.count().label("answers"),
             func.sum(pico).label("picodollars"),
             func.sum(llm_answer.c.prompt_tokens).label("prompt_tokens"),
             func.sum(llm_answer.c.completion_tokens).label("completion_tokens"),
             func.sum(case((llm_answer.c.cost_usd.is_(None), 1), else_=0)).label("unpriced"),
-            func.sum(case((uncounted, 1), else_=0)).label("uncounted"),
         )
         .select_from(answer_use)
         .join(llm_answer, llm_answer.c.id == answer_use.c.answer_id)
-    )
-
-
-def _runs_of_pipeline(pipeline_id: str) -> Select[Any]:
-    """The stages' runs that began since the pipeline's newest run did."""
-    began = (
-        select(func.max(job_run.c.created_at))
-        .where(job_run.c.workflow_id == pipeline_id)
-        .scalar_subquery()
-    )
-    return select(job_run.c.run_id).where(
-        and_(
-            job_run.c.workflow_id.startswith(f"{pipeline_id}/", autoescape=True),
-            or_(began.is_(None), job_run.c.created_at >= began),
-        )
     )
 
 
@@ -211,7 +192,6 @@ def _line_of(row: Row[Any]) -> SpendLine:
         completion_tokens=int(row.completion_tokens or 0),
         cost_usd=_dollars(row.picodollars),
         unpriced=int(row.unpriced or 0),
-        uncounted=int(row.uncounted or 0),
     )
 
 

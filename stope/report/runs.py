@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import NamedTuple
 
-from stope.money.prices import dollars
+from stope.models.money import dollars
 from stope.report.document import Document
 from stope.report.facts import StageFacts
 from stope.report.lines import clock
@@ -79,7 +78,7 @@ def _figures(facts: StageFacts) -> list[tuple[str, str]]:
 
 def _cost(usd: float, unpriced: int) -> str:
     """What calls cost; a price that is not known is said to be unknown, never nothing."""
-    known = dollars(Decimal(repr(usd)))
+    known = dollars(usd)
     if not unpriced:
         return known
     unknown = f"{unpriced:,} calls of unknown price"

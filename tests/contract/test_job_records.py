@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from stope.errors import UsageError
 from stope.models.job import (
@@ -20,6 +21,7 @@ from stope.models.job import (
 )
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
+from stope.records.schema import job_run
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 RESULT: dict[str, object] = {"status": "succeeded", "output_id": "claims-1", "result": {"n": 1}}
@@ -58,11 +60,61 @@ async def test_jobs_are_found_by_the_beginning_of_their_id(jobs: JobRecords) -> 
     assert [job.id for job in await jobs.newest(2)] == ["mine-2", "mine-1b"]
 
 
-async def test_a_namespace_of_its_own_forgets_the_result(jobs: JobRecords) -> None:
+async def test_a_result_from_outside_of_a_namespace_stands_and_is_not_what_was_asked_for(
+    jobs: JobRecords,
+) -> None:
     await jobs.create(job_of(status=JobStatus.SUCCEEDED, result=RESULT))
-    await jobs.set_namespace("mine-1", "forced")
+    assert (await jobs.get("mine-1")).is_done
+    for namespace in ("forced", "again"):
+        await jobs.set_namespace("mine-1", namespace)
+        job = await jobs.get("mine-1")
+        assert (job.namespace, job.status, job.result) == (namespace, JobStatus.QUEUED, RESULT)
+        # In vain: it answers as before, and is as far from done.
+        await jobs.begin_run("mine-1", namespace, "mine-1")
+        await jobs.finish_run(namespace, JobStatus.FAILED, error_code="x", error_message="x.")
+        job = await jobs.get("mine-1")
+        assert (job.status, job.result, job.is_done) == (JobStatus.SUCCEEDED, RESULT, False)
+    await jobs.begin_run("mine-1", "r3", "mine-1")
+    await jobs.finish_run("r3", JobStatus.SUCCEEDED, result=RESULT | {"output_id": "claims-2"})
+    assert (await jobs.get("mine-1")).is_done
+
+
+async def test_a_run_gives_the_job_its_result_only_in_the_namespace_it_began_in(
+    jobs: JobRecords,
+) -> None:
+    await jobs.create(job_of())
+    first = await jobs.begin_run("mine-1", "r1", "pipeline-b/mine")
+    await jobs.set_namespace("mine-1", "afresh")
+    second = await jobs.begin_run("mine-1", "r2", "pipeline-a/mine")
+    assert (first.namespace, second.namespace) == ("", "afresh")
+    # Begun again after a restart, it still keeps to what it began in.
+    assert (await jobs.begin_run("mine-1", "r1", "pipeline-b/mine")).namespace == ""
+    assert await jobs.finish_run("r1", JobStatus.SUCCEEDED, result=RESULT)
+    run, job = await jobs.get_run("r1"), await jobs.get("mine-1")
+    assert (run.status, run.result) == (JobStatus.SUCCEEDED, RESULT)
+    assert (job.status, job.result) == (JobStatus.RUNNING, None)
+    other = RESULT | {"output_id": "claims-2"}
+    assert await jobs.finish_run("r2", JobStatus.SUCCEEDED, result=other)
     job = await jobs.get("mine-1")
-    assert (job.namespace, job.status, job.result) == ("forced", JobStatus.QUEUED, None)
+    assert (job.status, job.result, job.result_namespace) == (
+        JobStatus.SUCCEEDED,
+        other,
+        "afresh",
+    )
+
+
+@pytest.mark.parametrize("ended", [JobStatus.CANCELLED, JobStatus.FAILED])
+async def test_a_late_success_of_a_run_that_was_closed_gives_nothing(
+    jobs: JobRecords, ended: JobStatus
+) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+    assert await jobs.finish_run("r1", ended, error_code="x", error_message="x.")
+    await jobs.begin_run("mine-1", "r2", "mine-1")
+    assert not await jobs.finish_run("r1", JobStatus.SUCCEEDED, result=RESULT)
+    run, job = await jobs.get_run("r1"), await jobs.get("mine-1")
+    assert (run.status, run.result, run.error_code) == (ended, None, "x")
+    assert (job.status, job.result) == (JobStatus.RUNNING, None)
 
 
 async def test_runs_are_numbered_and_a_run_is_opened_once(jobs: JobRecords) -> None:
@@ -98,6 +150,38 @@ async def test_a_checkpoint_of_an_older_attempt_or_version_is_refused(jobs: JobR
     assert written == [True, True, False, False, True, False, False]
     assert (await jobs.get_run("r1")).checkpoint == {"at": [2, 1]}
     assert await jobs.write_checkpoint("absent", 1, 1, {}) is False
+
+
+async def test_a_mirror_that_is_no_object_does_not_hide_its_run(
+    jobs: JobRecords, database: Database, engine: str
+) -> None:
+    await jobs.create(job_of())
+    run = await jobs.begin_run("mine-1", "r1", "mine-1")
+    # PostgreSQL takes no text that is not JSON.
+    garbage = ["{broken", "\x00"] if engine == "sqlite" else []
+    for mirror in ["[1, 2]", '"words"', "7", "null", *garbage]:
+        async with database.writing() as connection:
+            await connection.execute(
+                text(f"UPDATE {job_run.name} SET checkpoint_json = :mirror"),  # noqa: S608  (ours)
+                {"mirror": mirror},
+            )
+        assert await jobs.get_run("r1") == await jobs.last_run("mine-1") == run
+        assert await jobs.runs("mine-1") == [run]
+        assert await jobs.runs_under("r1") == []
+    assert await jobs.write_checkpoint("r1", 1, 1, {"at": 1})
+    assert (await jobs.get_run("r1")).checkpoint == {"at": 1}
+
+
+async def test_a_run_is_lost_only_while_it_is_open(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    for run_id in ("r1", "r2"):
+        await jobs.begin_run("mine-1", run_id, "mine-1")
+    await jobs.finish_run("r2", JobStatus.CANCELLED, error_code="Cancelled", error_message="No.")
+    queued = await jobs.create_run("mine-1", "mine-1")
+    for run_id in ("r1", "r2", queued.run_id, "r1"):
+        await jobs.lose_run(run_id, "Gone.")
+    found = [(run.status.value, run.error_code) for run in await jobs.runs("mine-1")]
+    assert found == [("failed", "Lost"), ("cancelled", "Cancelled"), ("queued", None)]
 
 
 async def test_a_late_failure_does_not_take_a_result_away(jobs: JobRecords) -> None:
@@ -210,7 +294,8 @@ async def test_a_checkpoint_of_ones_own_is_taken_unless_the_run_writes_its_own(
     await jobs.save_checkpoint(run.run_id, {"progress": 50})
     assert (await jobs.get_run(run.run_id)).checkpoint == {"progress": 50}
     await jobs.begin_run("mine-1", "t1", "mine-1")
-    assert (await jobs.get_run(run.run_id)).checkpoint == {"progress": 50}
+    # It is not what the run begins with, however much it looks like a checkpoint of ours.
+    assert (await jobs.get_run(run.run_id)).checkpoint is None
     with pytest.raises(UsageError, match="is running and writes its own"):
         await jobs.save_checkpoint(run.run_id, {})
     assert await jobs.write_checkpoint(run.run_id, 1, 1, {"stage": "mining"})

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import threading
+import tracemalloc
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from stope.models.knowledge import MinedClaims
 from stope.records import schema
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
+from stope.records.keeping import KeepingRecords
 from stope.records.knowledge import KnowledgeRecords
 from stope.records.ledger import SqlLedgerStore
 from stope.records.units import SqlUnitStore
@@ -389,8 +393,6 @@ async def test_scratch_of_runs_that_are_over_goes_and_that_of_open_ones_stays(ho
 
 
 async def test_what_is_needed_again_by_the_time_it_would_go_stays(home: Home) -> None:
-    from stope.records.keeping import KeepingRecords
-
     job_id = await home.add_job("j")
     digest = await home.artifacts.put(b"needed again")
     other = await home.artifacts.put(b"never again")
@@ -403,6 +405,58 @@ async def test_what_is_needed_again_by_the_time_it_would_go_stays(home: Home) ->
     assert await home.artifacts.get(digest) == b"needed again"
     with pytest.raises(ArtifactError, match="gone"):
         await home.artifacts.get(other)
+
+
+async def test_artifacts_go_a_few_at_a_time_while_everything_else_goes_on(home: Home) -> None:
+    digests = [await home.artifacts.put(f"never again {n}".encode()) for n in range(120)]
+    alive, loop, batches = threading.Event(), asyncio.get_running_loop(), list[int]()
+
+    def remove(some: Sequence[str]) -> None:
+        loop.call_soon_threadsafe(alive.set)
+        assert alive.wait(10), "nothing else could go on meanwhile"
+        alive.clear()
+        batches.append(len(some))
+        home.artifacts.delete(some)
+
+    dropped = await KeepingRecords(home.database).drop_artifacts(digests, frozenset(), remove)
+    assert dropped == set(digests)
+    assert sum(batches) == 120
+    assert max(batches) <= 50
+
+
+async def test_a_job_that_starts_from_an_artifact_keeps_it(home: Home) -> None:
+    digest = await home.artifacts.put(b"an input by now")
+    await home.add_job("taker", digest=digest)
+    records = KeepingRecords(home.database)
+    assert not await records.drop_artifacts([digest], frozenset(), home.artifacts.delete)
+    assert await home.artifacts.get(digest) == b"an input by now"
+
+
+async def test_space_is_given_back_when_it_stops_no_run(home: Home, engine: str) -> None:
+    job_id = await home.add_job("busy")
+    run_id = await home.add_run(job_id, JobStatus.RUNNING, range(1))
+    # PostgreSQL lets others write meanwhile.
+    assert ((await home.collect()).reclaimed is None) == (engine == "sqlite")
+    await home.jobs.finish_run(run_id, JobStatus.FAILED, error_code="x", error_message="x")
+    assert (await home.collect()).reclaimed is not None
+
+
+async def test_large_checkpoints_are_looked_through_a_few_at_a_time(home: Home) -> None:
+    job_id, needed = await home.add_job("large"), digest_of(["needed"])
+    for number in range(200):
+        run_id = f"run-{number}"
+        await home.jobs.begin_run(job_id, run_id, job_id)
+        body: dict[str, object] = {"text": "x" * 200_000, "named": needed if number == 7 else ""}
+        await home.jobs.write_checkpoint(run_id, 1, 1, body)
+    tracemalloc.start()
+    try:
+        sweep = await KeepingRecords(home.database).sweep(KeepPolicy(dry_run=True), NOW)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert needed in sweep.needed
+    assert len(sweep.kept.runs) == 200
+    assert peak < 25_000_000
 
 
 async def test_units_plans_and_answers_from_before_compression_are_read(

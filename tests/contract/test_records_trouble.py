@@ -1,20 +1,24 @@
-"""Records in trouble on real SQLite: locked for good, and out of room. Each is a sentence."""
+"""Records in trouble: locked, out of room or of connections, unanswered. Each is a sentence."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from stope.errors import RecordsBusyError
+from stope.llm.chat import ChatAnswer, ChatRequest, Message
 from stope.records import database as database_module
 from stope.records.database import Database
-from stope.records.schema import unit
+from stope.records.ledger import SqlLedgerStore
+from stope.records.schema import llm_answer, unit
 
 
 @pytest.fixture
@@ -76,3 +80,61 @@ async def test_records_without_room_are_named_and_keep_what_they_have(
         "the work goes on."
     )
     assert await keys(records) == ["a"]
+
+
+async def test_records_without_a_connection_left_are_busy(
+    migrated_url: str, open_database: Callable[[str], Database]
+) -> None:
+    opened = open_database(migrated_url)
+    pool = opened.engine.pool
+    assert isinstance(pool, AsyncAdaptedQueuePool)
+    pool._timeout = 0.05
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.size() + pool._max_overflow):
+            await stack.enter_async_context(opened.reading())
+        with pytest.raises(RecordsBusyError, match="All connections"):
+            await stack.enter_async_context(opened.reading())
+        with pytest.raises(RecordsBusyError, match="All connections"):
+            await stack.enter_async_context(opened.writing())
+
+
+async def test_a_server_that_takes_us_in_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(database_module._SERVER_SECONDS, "timeout", 0.2)
+    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    opened = Database(f"postgresql://user:secret@127.0.0.1:{port}/records")
+    with pytest.raises(RecordsBusyError, match="do not answer") as caught:
+        async with opened.reading():
+            raise AssertionError("it let us in")
+    assert "secret" not in str(caught.value)
+    await opened.close()
+    silent.close()
+
+
+def test_where_the_records_are_is_said_without_any_password() -> None:
+    opened = Database("postgresql://user:secret@host/records?password=hidden&ssl=require")
+    assert opened.display_url == "postgresql+asyncpg://user:***@host/records"
+
+
+async def test_what_models_say_is_stored_whatever_it_is(database: Database) -> None:
+    """No answer that is paid for is lost by a name or a reason that is strange."""
+    strange, model = "a\0b \ud800", f"http://host/v1#{'m' * 300}"
+    request = ChatRequest(
+        model=model,
+        messages=(Message(role="user", content="grass"),),
+        schema_name="colour",
+        answer_schema={},
+        max_tokens=5,
+    )
+    answer = ChatAnswer(content=strange, finish_reason="x" * 99 + "\0", latency=0)
+    store = SqlLedgerStore(database)
+    entry = await store.receive("key", request, answer, "mine-1")
+    await store.reject(entry.id, strange)
+    found = await store.find("key", datetime(2000, 1, 1, tzinfo=UTC))
+    assert found is not None
+    assert (found.reason, found.answer.content) == ("a\ufffdb \ufffd", strange)
+    assert found.answer.finish_reason == "x" * 32
+    [row] = await database.fetch(llm_answer.select())
+    assert row.model == model

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from stope.llm.chat import ChatAnswer, ChatRequest, Message
 from stope.models.job import InputKind, Job, JobConfig, JobInput, JobStatus, JobType
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
 from stope.records.ledger import Booking, SqlLedgerStore
-from stope.records.schema import answer_use
+from stope.records.schema import answer_use, job_run, llm_answer
 from stope.records.spend import SpendRecords
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -39,7 +39,9 @@ class Books:
         self.spend = SpendRecords(database)
         self.asked = 0
 
-    async def run(self, run_id: str, job_id: str, workflow_id: str | None = None) -> None:
+    async def run(
+        self, run_id: str, job_id: str, workflow_id: str | None = None, under: str | None = None
+    ) -> None:
         kind = JobType(job_id.split("-")[0])
         await self.jobs.create(
             Job(
@@ -51,7 +53,7 @@ class Books:
                 created_at=datetime.now(UTC),
             )
         )
-        await self.jobs.begin_run(job_id, run_id, workflow_id or job_id)
+        await self.jobs.begin_run(job_id, run_id, workflow_id or job_id, under)
 
     def store(self, run_id: str, stage: str, price: Decimal | None = CHEAP) -> SqlLedgerStore:
         booking = Booking(run_id, stage, costing(price))  # type: ignore[arg-type]  # a stand-in
@@ -113,10 +115,9 @@ async def test_sums_of_many_small_costs_are_exact(books: Books) -> None:
     await books.run("run-1", "mine-1")
     tokens = [(number, 3 * number + 1) for number in range(40)]
     await asyncio.gather(*(books.pay("run-1", tokens=pair) for pair in tokens))
-    spent = await books.spend.spent("run-1", None)
-    assert spent.tokens == sum(map(sum, tokens))
-    assert spent.usd == spent.tokens * CHEAP
-    assert spent.answers == 40
+    paid = await books.spend.paid("run-1")
+    assert paid.tokens == sum(map(sum, tokens))
+    assert paid.usd == paid.tokens * CHEAP
 
 
 async def test_an_answer_that_is_served_again_is_saved_and_never_paid_twice(books: Books) -> None:
@@ -164,7 +165,7 @@ async def test_the_bill_has_a_line_for_every_job_stage_model_and_way(books: Book
         ("mine-2", "mine", "http://host#own", "paid"),
     ]
     own = lines[-1]
-    assert (own.answers, own.unpriced, own.uncounted, own.cost_usd) == (2, 2, 1, 0)
+    assert (own.answers, own.unpriced, own.cost_usd) == (2, 2, Decimal(0))
     of_pipeline = await books.spend.lines(["pipeline-1"])
     assert {line.job_id for line in of_pipeline} == {"pipeline-1"}
     assert len(of_pipeline) == 3
@@ -175,18 +176,45 @@ async def test_the_bill_has_a_line_for_every_job_stage_model_and_way(books: Book
 
 async def test_a_pipelines_budget_counts_all_its_stages_and_no_earlier_run(books: Books) -> None:
     await books.run("run-p1", "pipeline-1")
-    await books.run("run-m1", "mine-1", "pipeline-1/mine")
+    await books.run("run-m1", "mine-1", "pipeline-1/mine", "run-p1")
     await books.pay("run-m1")
     await books.run("run-p2", "pipeline-1")
-    await books.run("run-m2", "mine-1", "pipeline-1/mine")
+    await books.run("run-m2", "mine-1", "pipeline-1/mine", "run-p2")
     await books.pay("run-m2")
-    await books.run("run-f2", "flagship-1", "pipeline-1/flagship")
+    await books.run("run-f2", "flagship-1", "pipeline-1/flagship", "run-p2")
     await books.pay("run-f2", "flagship", price=None)
-    spent = await books.spend.spent("run-f2", "pipeline-1")
-    assert (spent.answers, spent.tokens, spent.unpriced) == (2, 220, 1)
-    assert spent.usd == 110 * CHEAP
-    assert (await books.spend.spent("run-m1", None)).answers == 1
-    assert (await books.spend.spent("run-x", "pipeline-x")).answers == 0
+    paid = await books.spend.paid("run-p2")
+    assert (paid.tokens, paid.usd) == (220, 110 * CHEAP)
+    assert (await books.spend.paid("run-m1")).tokens == 110
+    assert (await books.spend.paid("run-x")).tokens == 0
+
+
+async def test_a_run_in_the_queue_and_clocks_that_differ_hide_nothing_that_was_paid(
+    books: Books,
+) -> None:
+    await books.run("run-p", "pipeline-1")
+    await books.run("run-m", "mine-1", "pipeline-1/mine", "run-p")
+    await books.pay("run-m")
+    # The worker that opened the stage has a clock that is behind.
+    await books.database.write(
+        update(job_run).where(job_run.c.run_id == "run-m").values(created_at=LONG_AGO)
+    )
+    await books.jobs.create_run("pipeline-1", "pipeline-1")
+    assert (await books.spend.paid("run-p")).tokens == 110
+    assert [run.run_id for run in await books.jobs.runs_under("run-p")] == ["run-m"]
+
+
+async def test_what_nobody_counted_is_known_and_what_was_free_of_it(books: Books) -> None:
+    await books.run("run-1", "mine-1")
+    await books.pay("run-1")
+    await books.pay("run-1", price=None)
+    await books.pay("run-1", tokens=(None, 10))
+    await books.pay("run-1", tokens=(None, None))
+    await books.database.write(
+        update(llm_answer).where(llm_answer.c.request_key == "key 4").values(cost_usd=0.0)
+    )
+    paid = await books.spend.paid("run-1")
+    assert (paid.uncounted, paid.uncosted) == (2, 1)
 
 
 async def test_answers_without_a_run_are_not_on_the_bill_and_are_counted(books: Books) -> None:

@@ -357,6 +357,17 @@ async def test_a_mirror_that_cannot_be_made_again_is_left_as_it_is(works: Works)
     assert stored.body is None
 
 
+async def test_a_mirror_of_garbage_is_said_and_hides_no_run(works: Works, engine: str) -> None:
+    job_id = await works.done("mine")
+    # PostgreSQL takes no text that is not JSON.
+    await works.set_mirror(job_id, "{broken" if engine == "sqlite" else "[1, 2]")
+    [run] = await works.client.runs(job_id)
+    assert (run.checkpoint, await works.client.checkpoint(job_id)) == (None, None)
+    assert await works.wrong(job_id) == ["mirror: the checkpoint is no JSON object"]
+    assert (await works.verify(job_id, rebuild=True))[0].rebuilt
+    assert (await works.client.checkpoint(job_id) or {})["stage"] == "completed"
+
+
 async def test_rows_that_are_missing_are_counted(works: Works) -> None:
     job_id = await works.done("flagship")
     await works.services.database.write(delete(schema.verdict))

@@ -87,13 +87,16 @@ class MoodyLlm:
     """A language-model server that answers as the scripted one, or as its mood is.
 
     Moods: ``None``, ``401``, ``404`` (statuses), ``nonsense`` (an answer that is not JSON),
-    ``truncated`` (cut off at the token limit), ``page`` (a web page).
+    ``truncated`` (cut off at the token limit), ``page`` (a web page). A mood is only for requests
+    whose last message has the words of ``about``.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.script = ScriptedLlm()
         self.mood: str | None = None
+        self.about = ""
         self.asked = 0
+        self.prompts: list[str] = []
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -132,15 +135,18 @@ class MoodyLlm:
         return [key for key, count in self.script.calls.items() if count > 1]
 
     def _reply(self, body: dict[str, Any]) -> tuple[int, str, bytes]:
-        if self.mood in ("401", "404"):
+        prompt = str(body["messages"][-1]["content"])
+        self.prompts.append(prompt)
+        mood = self.mood if self.about in prompt else None
+        if mood in ("401", "404"):
             said = {"401": "Incorrect API key provided", "404": "The model does not exist"}
-            error = {"error": {"message": said[self.mood], "type": "x", "code": None}}
-            return int(self.mood), "application/json", json.dumps(error).encode()
-        if self.mood == "page":
+            error = {"error": {"message": said[mood], "type": "x", "code": None}}
+            return int(mood), "application/json", json.dumps(error).encode()
+        if mood == "page":
             return 200, "text/html", b"<html>Welcome</html>"
-        if self.mood == "nonsense":
+        if mood == "nonsense":
             answer = self._answer("As a language model I like rivers.", "stop")
-        elif self.mood == "truncated":
+        elif mood == "truncated":
             answer = self._answer('{"claims": [{"quote": "In', "length")
         else:
             call = self.script.arrival(body, "moody")

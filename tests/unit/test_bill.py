@@ -28,7 +28,6 @@ def line(how: str = "paid", **fields: object) -> SpendLine:
             "completion_tokens": 10,
             "cost_usd": Decimal("0.1"),
             "unpriced": 0,
-            "uncounted": 0,
         }
         | fields
     )

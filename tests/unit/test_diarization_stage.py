@@ -171,6 +171,12 @@ async def test_the_plain_transcript_stands_in_the_checkpoint_before_anybody_is_t
     assert str(first["transcript_text"]).split() == str(last["transcript_text"]).split()
 
 
+async def test_the_text_in_the_last_checkpoint_is_that_of_the_stored_transcript(lab: Lab) -> None:
+    stored = await lab.transcript(await lab.run(ScriptedDiarizer()))
+    assert lab.mirror.bodies[-1]["transcript_text"] == stored.text
+    assert "\n" in stored.text
+
+
 @pytest.mark.parametrize(
     "diarizer",
     [

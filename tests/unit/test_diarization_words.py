@@ -102,6 +102,8 @@ def test_the_text_has_a_line_for_every_turn() -> None:
         language="en", words=tuple(words), utterances=tuple(cut_utterances(words))
     )
     turns = (turn("S1", 0, 1.2), turn("S2", 1.2, 2.4))
+    # The stage shows the plain text first; nothing of it may stay behind.
+    assert (transcript.text, set(transcript.word_speakers)) == ("is it true? yes. it is.", {None})
     found = with_speakers(transcript, Diarization(engine="x", speakers=2, turns=turns))
     assert found.text == "is it true?\nyes. it is."
     assert found.words == transcript.words

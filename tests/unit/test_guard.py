@@ -8,12 +8,18 @@ from decimal import Decimal
 
 import pytest
 
-from stope.errors import BudgetReachedError, ProviderRejectedError, ProviderUnavailableError
+from stope.errors import (
+    BudgetReachedError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+    WorkerDrainingError,
+)
 from stope.llm.chat import ChatAnswer, ChatRequest, Message
 from stope.llm.dialect import REASONING_TOKENS
 from stope.money.guard import Account, Accounts, Budget, SpendGuard, most_prompt_tokens
 from stope.money.prices import NOTHING, FlatPrice, Price
-from stope.records.spend import Spent
+from stope.records.spend import Paid
+from tests.builders import turn
 
 DOLLAR_A_TOKEN = FlatPrice(Decimal(1_000_000), Decimal(1_000_000))
 ANSWER = 100
@@ -46,19 +52,28 @@ class Desk:
     def __init__(self, usd: float | None = None, tokens: int | None = None) -> None:
         self.budget = Budget.of(usd, tokens)
         self.account = Account()
-        self.elsewhere = Spent()
+        self.elsewhere = Paid()
+        self.draining = asyncio.Event()
         self.most_at_once = self.asked = 0
         self.began = asyncio.Event()
         self.let_go = asyncio.Event()
         self._at_once = 0
 
     def guard(self, price: Price | None = DOLLAR_A_TOKEN, model: str = "x:model") -> SpendGuard:
-        async def read() -> Spent:
+        async def read() -> Paid:
             await asyncio.sleep(0)
             return self.elsewhere
 
         assert self.budget is not None
-        return SpendGuard(self.account, self.budget, price, read, model=model, job="pipeline-1")
+        return SpendGuard(
+            self.account,
+            self.budget,
+            price,
+            read,
+            model=model,
+            job="pipeline-1",
+            draining=self.draining,
+        )
 
     async def ask(self, guard: SpendGuard, takes: ChatAnswer | Exception) -> None:
         async with guard.call(REQUEST) as settle:
@@ -117,7 +132,7 @@ async def test_money_is_held_to_the_last_digit() -> None:
     for _ in range(3):
         await desk.ask(guard, answer(PROMPT, ANSWER))
     assert desk.account.spent.usd == 3 * most
-    with pytest.raises(BudgetReachedError, match=r"unpause pipeline-1 --max-usd N"):
+    with pytest.raises(BudgetReachedError, match=r"resume pipeline-1 --max-usd N"):
         await desk.ask(guard, answer(PROMPT, ANSWER))
 
 
@@ -154,9 +169,24 @@ async def test_one_who_waits_for_room_can_be_cancelled_and_holds_nothing() -> No
     assert desk.account.reserved.tokens == 0
 
 
+async def test_one_who_waits_for_room_leaves_with_the_worker_and_holds_nothing() -> None:
+    desk = Desk(tokens=MOST)
+    guard = desk.guard()
+    first = asyncio.create_task(desk.ask(guard, answer(1, 1)))
+    await desk.began.wait()
+    waiting = asyncio.create_task(desk.ask(guard, answer(1, 1)))
+    await turn(20)
+    desk.draining.set()
+    with pytest.raises(WorkerDrainingError):
+        await waiting
+    assert desk.account.reserved.tokens == MOST
+    desk.let_go.set()
+    await first
+
+
 async def test_what_earlier_attempts_and_stages_paid_counts() -> None:
     desk = Desk(tokens=2 * MOST)
-    desk.elsewhere = Spent(tokens=MOST + 1)
+    desk.elsewhere = Paid(tokens=MOST + 1)
     with pytest.raises(BudgetReachedError, match=f"{MOST + 1:,} of {2 * MOST:,} tokens"):
         await desk.ask(desk.guard(), answer(1, 1))
     assert desk.asked == 0
@@ -178,6 +208,33 @@ async def test_a_server_that_does_not_count_tokens_is_asked_once_and_refused_the
     assert desk.tokens == MOST
     with pytest.raises(ProviderRejectedError, match="does not say how many tokens"):
         await desk.ask(guard, answer(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("limits", "earlier"),
+    [
+        ({"tokens": 10 * MOST}, Paid(uncounted=1)),
+        ({"usd": 10.0 * MOST}, Paid(uncounted=1, uncosted=1)),
+    ],
+)
+async def test_a_server_that_did_not_count_tokens_before_a_restart_is_not_asked_again(
+    limits: dict[str, float], earlier: Paid
+) -> None:
+    desk = Desk(**limits)  # type: ignore[arg-type]  # one of two limits, each of its own type
+    desk.elsewhere = earlier
+    with pytest.raises(ProviderRejectedError, match="does not say how many"):
+        await desk.ask(desk.guard(), answer(1, 1))
+    assert desk.asked == 0
+
+
+async def test_a_free_model_that_does_not_count_tokens_takes_none_of_the_money() -> None:
+    desk = Desk(usd=10 * MOST)
+    desk.let_go.set()
+    desk.elsewhere = Paid(uncounted=1)
+    for _ in range(2):
+        await desk.ask(desk.guard(NOTHING), answer(None, None))
+    await desk.ask(desk.guard(), answer(1, 1))
+    assert desk.account.spent.usd == 2
 
 
 @pytest.mark.parametrize("model", ["openai:o3-mini", "openai:gpt-5-mini"])

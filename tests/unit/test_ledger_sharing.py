@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -16,7 +18,7 @@ from stope.errors import (
 from stope.leases import Leases
 from stope.llm.chat import ChatAnswer, ChatModel, ChatRequest, Message
 from stope.llm.governor import Governor
-from stope.llm.ledger import Ledger
+from stope.llm.ledger import CallGuard, Ledger
 from stope.llm.schema import answer_schema
 from stope.llm.scripted import Reply, ScriptedChatModel, finished
 from stope.llm.sharing import Sharing
@@ -67,6 +69,7 @@ class World:
         *,
         any_model: bool = False,
         governor: Governor | None = None,
+        guard: CallGuard | None = None,
     ) -> Ledger:
         """For a run of its own, unless one is named."""
         self._runs += 1
@@ -77,6 +80,7 @@ class World:
             namespace="",
             job_id="mine-1",
             since=RUN_BEGAN,
+            guard=guard,
             sharing=Sharing(
                 leases=Leases(self.leases, run or f"a run {self._runs}", began),
                 governor=governor,
@@ -249,3 +253,43 @@ def test_the_content_of_a_request_is_all_of_it_but_the_model() -> None:
     )
     for change in changes:
         assert request.model_copy(update=change).content_key("") != request.content_key("")
+
+
+async def test_a_call_that_is_cut_off_is_waited_for_and_its_answer_is_kept() -> None:
+    world, model = World(), HeldModel(GREEN)
+    asking = asyncio.create_task(ask(world.ledger(model)))
+    await model.asked.wait()
+    for _ in range(3):
+        asking.cancel()
+        await turn(5)
+        assert not asking.done()
+    model.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert world.answers.statuses == ["received"]
+    assert await ask(world.ledger(ScriptedChatModel([]))) == "green"
+
+
+async def test_who_waits_for_room_in_the_budget_keeps_nobody_else_from_the_provider() -> None:
+    world, governor = World(), Governor("openai", 1)
+
+    class Full:
+        """A budget without room, until there is."""
+
+        def __init__(self) -> None:
+            self.asked, self.room = asyncio.Event(), asyncio.Event()
+
+        @asynccontextmanager
+        async def call(self, _request: ChatRequest) -> AsyncIterator[Callable[[ChatAnswer], None]]:
+            self.asked.set()
+            await self.room.wait()
+            yield lambda _answer: None
+
+    full = Full()
+    waits = world.ledger(ScriptedChatModel([GREEN]), governor=governor, guard=full)
+    waiting = asyncio.create_task(ask(waits))
+    await full.asked.wait()
+    other = ScriptedChatModel([BLUE], identity="scripted:other")
+    assert await ask(world.ledger(other, governor=governor)) == "blue"
+    full.room.set()
+    assert await waiting == "green"

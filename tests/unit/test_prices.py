@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -9,8 +10,10 @@ from genai_prices import Usage, calc_price
 
 from stope.errors import UsageError
 from stope.llm.chat import ChatAnswer
+from stope.models.job import InputKind, Job, JobConfig, JobInput, JobStatus, JobType
+from stope.models.money import dollars
 from stope.money.guard import cost_of
-from stope.money.prices import dollars, price_of, require_prices
+from stope.money.prices import price_of, require_limitable, require_prices
 from stope.settings import Settings
 
 UNKNOWN = "http://127.0.0.1:9/v1#nobody-knows-it"
@@ -72,6 +75,24 @@ def test_the_settings_price_what_the_tables_do_not_have_and_nothing_else() -> No
     assert price.cost(1_000_000, 500_000) == Decimal("4.5")
     assert listed == price_of("openai:gpt-4o-mini", settings())
     require_prices([UNKNOWN], own)
+
+
+@pytest.mark.parametrize("kind", [JobType.TRANSCRIBE, JobType.PIPELINE])
+def test_a_limit_of_money_is_refused_where_a_server_listens(kind: JobType) -> None:
+    def job(asr: str, source: InputKind = InputKind.RECORDING) -> Job:
+        return Job(
+            id="job",
+            type=kind,
+            input=JobInput(kind=source, digest="0" * 64, path="talk.wav"),
+            config=JobConfig(asr_model=asr, miner_model="ollama:x", flagship_model="ollama:x"),
+            status=JobStatus.QUEUED,
+            created_at=datetime(2030, 1, 1, tzinfo=UTC),
+        )
+
+    with pytest.raises(UsageError, match="What openai:whisper-1 asks for listening"):
+        require_limitable(job("openai:whisper-1"), settings())
+    require_limitable(job("tiny.en"), settings())
+    require_limitable(job("openai:whisper-1", InputKind.TEXT), settings())
 
 
 @pytest.mark.parametrize("text", ["free", "1", "1/2/3", "-1/2", "nan/1", "1/", "inf/1"])

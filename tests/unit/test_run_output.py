@@ -233,13 +233,13 @@ def test_a_pipelines_time_left_is_a_line_of_its_own_and_says_what_it_does_not_kn
 
 def test_why_a_whole_job_waits_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     paused = _view(JobStatus.PAUSED, stage_view(paused=True)).model_copy(
-        update={"waiting": "It was paused by hand. Go on with `stope unpause pipeline-1`."}
+        update={"waiting": "It was paused by hand. Go on with `stope resume pipeline-1`."}
     )
     with Lines() as lines:
         for _ in range(3):
             lines.show(paused)
     said = capsys.readouterr().err
-    assert said.count("stope unpause pipeline-1") == 1
+    assert said.count("stope resume pipeline-1") == 1
     assert said.count("transcribe: paused") == 1
 
 

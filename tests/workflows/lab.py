@@ -30,6 +30,7 @@ from stope.models.checkpoint import (
     UploadCheckpoint,
 )
 from stope.models.job import JobType
+from stope.models.knowledge import MinedClaims
 from stope.models.messages import StageDone, StageRequest
 from stope.settings import Settings
 from stope.stage import StageOutcome, StageRun, status_of
@@ -120,6 +121,8 @@ class Stages:
         )
 
     async def _units(self, run: StageRun[Any], kind: JobType, script: Script) -> StageOutcome:
+        services = self._services.of_run(run.run.run_id)
+
         async def do(unit: Unit[str]) -> Output:
             script.done.append(unit.id)
             if unit.id in script.held:
@@ -135,13 +138,17 @@ class Stages:
             [Unit(f"u{number}", digest_of([*seed, number]), "") for number in range(UNITS)],
             do,
             stage=kind.value,
-            store=self._services.units,
+            store=services.units,
             output=Output,
             concurrency=1,
             report=run.advance,
             draining=run.draining,
         )
         digest = digest_of([kind.value, {name: out.text for name, out in done.outputs.items()}])
+        if kind is JobType.MINE:
+            digest = await services.artifacts.put_model(
+                MinedClaims(transcript_digest=digest, model="scripted", segments=UNITS, claims=())
+            )
         outcome = StageOutcome(
             status=status_of(done.gaps),
             output_id=f"{kind.value}-{digest[:16]}",

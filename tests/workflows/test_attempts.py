@@ -53,6 +53,9 @@ async def test_a_job_that_is_processed_by_itself_chains_to_the_last_stage(lab: L
     async with lab.client() as client, lab.working():
         last = await _last(client, JobType.UPLOAD)
         jobs = {job.type: job for job in await client.jobs()}
+        [paying] = await client.runs(first)
+        payers = [run.pipeline_run_id for job in jobs for run in await client.runs(jobs[job].id)]
+    assert sorted(payers, key=str) == sorted([None, *[paying.run_id] * 3], key=str)
     assert [script.done for script in lab.scripts.values()] == [ALL] * 4
     assert (jobs[JobType.TRANSCRIBE].id, jobs[JobType.UPLOAD].id) == (first, last)
     assert all(job.parent_id is None and job.options.chain for job in jobs.values())
@@ -114,6 +117,28 @@ async def test_a_retry_in_vain_leaves_the_result_that_was_there(lab: Lab) -> Non
         assert (await client.runs(job_id))[-1].status is JobStatus.FAILED
 
 
+async def test_there_is_nothing_to_retry_of_a_job_that_succeeded_until_a_redo_fails(
+    lab: Lab,
+) -> None:
+    script = lab.scripts[JobType.MINE]
+    async with lab.client() as client, lab.working():
+        job_id = await client.create_job("pipeline", lab.text())
+        first = await client.process_job(job_id)
+        with pytest.raises(UsageError, match="nothing to try again; `stope redo"):
+            await client.retry(job_id)
+        script.errors["u1"] = ProviderRejectedError("No key.")
+        script.answer = "second"
+        await client.redo(job_id, "mine")
+        with pytest.raises(JobFailedError, match="No key"):
+            await client.wait(job_id)
+        # The failed run has noted what it did.
+        [*_, failed] = await client.runs(job_id)
+        assert failed.metrics is not None
+        assert failed.metrics["units_done"] == 1
+        await client.retry(job_id)
+        assert await client.wait(job_id) != first
+
+
 async def test_a_redo_keeps_the_stages_before_and_makes_the_others_afresh(lab: Lab) -> None:
     async with lab.client() as client, lab.working():
         job_id = await client.create_job("pipeline", lab.recording())
@@ -134,8 +159,7 @@ async def test_a_redo_keeps_the_stages_before_and_makes_the_others_afresh(lab: L
         JobType.UPLOAD: [],
     }
     assert stages[JobType.TRANSCRIBE].namespace == ""
-    afresh = (await lab.services.jobs.get(job_id)).options.redo_namespace
-    assert stages[JobType.MINE].namespace == stages[JobType.FLAGSHIP].namespace == afresh != ""
+    assert stages[JobType.MINE].namespace == stages[JobType.FLAGSHIP].namespace != ""
     assert isinstance(first["result"], dict)
     assert isinstance(second["result"], dict)
     assert first["result"]["transcript_digest"] == second["result"]["transcript_digest"]
@@ -207,21 +231,27 @@ async def test_a_run_made_by_hand_is_the_one_that_is_begun(lab: Lab) -> None:
         await client.wait(job_id)
         runs = await client.runs(job_id)
         mirrored = await client.load_checkpoint(first)
+        newest = await client.checkpoint(job_id)
     assert [(run.run_id, run.attempt, run.status.value) for run in runs] == [
         (first, 1, "succeeded"),
         (second, 2, "queued"),
     ]
     assert mirrored is not None
     assert mirrored["stage"] == "completed"
-    assert await client.checkpoint(job_id) == mirrored
+    assert newest == mirrored
     await lab.replays(job_id)
 
 
-async def test_a_pipeline_begins_a_run_with_a_checkpoint_of_somebodys_own(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    "own", [{"stope": {"version": "mine"}}, {"completed_stages": ["draft"], "results": {}}]
+)
+async def test_a_pipeline_begins_a_run_with_a_checkpoint_of_somebodys_own(
+    lab: Lab, own: dict[str, object]
+) -> None:
     async with lab.client() as client, lab.working():
         job_id = await client.create_job("pipeline", lab.text())
         run_id = await client.create_job_run(job_id)
-        await client.save_checkpoint(run_id, {"stope": {"version": "mine"}})
+        await client.save_checkpoint(run_id, own)
         assert (await client.process_job(job_id))["status"] == "succeeded"
         [run] = await client.runs(job_id)
     assert run.run_id == run_id

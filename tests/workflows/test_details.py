@@ -60,10 +60,10 @@ def test_the_whole_is_at_least_what_is_known() -> None:
 @pytest.mark.parametrize(
     ("spent", "text"),
     [
-        (Spent(prompt_tokens=900, completion_tokens=334), "1,234 tokens, $0"),
+        (Spent(prompt_tokens=900, completion_tokens=334), "1,234 tokens, $0.00"),
         (Spent(prompt_tokens=10, cost_usd=0.00421), "10 tokens, $0.0042"),
         (Spent(prompt_tokens=10, cost_usd=12.3), "10 tokens, $12.30"),
-        (Spent(prompt_tokens=10, cost_usd=0.0000004), "10 tokens, $0.0001"),
+        (Spent(prompt_tokens=10, cost_usd=0.0000004), "10 tokens, $0.00000040"),
         (Spent(prompt_tokens=10, unpriced=2), "10 tokens, price unknown"),
         (
             Spent(prompt_tokens=10, cost_usd=0.5, unpriced=1),
@@ -92,7 +92,7 @@ def test_a_paused_page_says_why_and_how_to_go_on() -> None:
     text = page(running(elapsed=60), state="paused", message="The limit of $1 is reached.")
     assert "**paused**" in text
     assert "| mine | paused |" in text
-    assert "The limit of $1 is reached.\n\nGo on: `stope unpause pipeline-1`" in text
+    assert "The limit of $1 is reached.\n\nGo on: `stope resume pipeline-1`" in text
     assert "left" not in text
 
 

@@ -82,11 +82,12 @@ async def test_a_stage_stops_before_its_budget_and_goes_on_with_a_higher_one(
 ) -> None:
     job_id = await open_job(services, tmp_path)
     request = StageRequest(job_id=job_id, run_id="run-1", max_workers=4)
-    with pytest.raises(ApplicationError, match=f"unpause {job_id} --max-") as caught:
+    with pytest.raises(ApplicationError, match=f"stope resume {job_id} --max-") as caught:
         await mine(services, request.model_copy(update=limit))
     assert (caught.value.type, caught.value.non_retryable) == ("BudgetReached", True)
     before = llm.total("mine")
     assert before > 0
+    stopped = (await services.jobs.get_run("run-1")).metrics or {}
     async with JobClient(services.settings) as client:
         first = await client.cost(job_id)
         assert first.tokens == 20 * before <= limit.get("max_tokens", first.tokens)
@@ -96,6 +97,10 @@ async def test_a_stage_stops_before_its_budget_and_goes_on_with_a_higher_one(
     assert max(llm.calls.values()) == 1
     metrics = (await services.jobs.get_run("run-1")).metrics or {}
     assert metrics["llm_calls"] == llm.total("mine") > before
+    # Of both attempts, as the money is.
+    assert metrics["units_reused"] == 0
+    for name in ("units_done", "engine_seconds", "wall_seconds", "llm_seconds"):
+        assert metrics[name] > stopped[name] >= 0
     assert metrics["cost_usd"] == pytest.approx(llm.total("mine") * PRICE, rel=1e-12)
 
 

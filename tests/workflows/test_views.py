@@ -145,7 +145,7 @@ async def test_a_paused_job_shows_its_sentence(
             message="The limit of $1 is reached.",
         )
         view = await client.view(job.id)
-        assert view.waiting == (f"The limit of $1 is reached. Go on with `stope unpause {job.id}`.")
+        assert view.waiting == (f"The limit of $1 is reached. Go on with `stope resume {job.id}`.")
         assert [stage.paused for stage in view.stages] == [True]
         assert await word(client, job.id) == "paused"
         await temporal.get_workflow_handle(job.id).terminate("the test is over")

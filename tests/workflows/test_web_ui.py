@@ -237,7 +237,7 @@ async def test_a_paused_workflow_says_so_and_shows_its_stage_again_when_it_goes_
         await until(paused, "the pause")
         page = await _details(temporal, job_id)
         assert "**paused**" in page
-        assert f"The machine is needed.\n\nGo on: `stope unpause {job_id}`" in page
+        assert f"The machine is needed.\n\nGo on: `stope resume {job_id}`" in page
         await handle.signal(names.UNPAUSE)
 
         async def mining() -> bool:

@@ -13,11 +13,19 @@ _WHEN = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     op.add_column("job", sa.Column("options_json", sa.JSON(), nullable=True))
+    op.add_column("job", sa.Column("result_namespace", sa.String(length=64), nullable=True))
     op.add_column("job_run", sa.Column("temporal_run_id", sa.String(length=64), nullable=True))
+    op.add_column("job_run", sa.Column("pipeline_run_id", sa.String(length=64), nullable=True))
+    op.create_index("ix_job_run_pipeline_run_id", "job_run", ["pipeline_run_id"])
+    op.add_column("job_run", sa.Column("namespace", sa.String(length=64), nullable=True))
+    op.add_column("job_run", sa.Column("result_json", sa.JSON(), nullable=True))
     op.execute(sa.text("UPDATE job_run SET temporal_run_id = run_id"))
     op.add_column("llm_answer", sa.Column("run_id", sa.String(length=64), nullable=True))
     op.add_column("llm_answer", sa.Column("stage", sa.String(length=16), nullable=True))
     op.add_column("llm_answer", sa.Column("content_key", sa.String(length=64), nullable=True))
+    if op.get_bind().dialect.name != "sqlite":
+        # SQLite looks at no length.
+        op.alter_column("llm_answer", "model", type_=sa.Text())
     op.create_index("ix_llm_answer_content_key", "llm_answer", ["content_key"])
     op.create_table(
         "lease",
@@ -68,7 +76,12 @@ def downgrade() -> None:
     for table in ("upload_receipt", "answer_use", "run_use", "lease"):
         op.drop_table(table)
     op.drop_index("ix_llm_answer_content_key", "llm_answer")
+    if op.get_bind().dialect.name != "sqlite":
+        op.alter_column("llm_answer", "model", type_=sa.String(length=200))
     for column in ("content_key", "stage", "run_id"):
         op.drop_column("llm_answer", column)
-    op.drop_column("job_run", "temporal_run_id")
-    op.drop_column("job", "options_json")
+    op.drop_index("ix_job_run_pipeline_run_id", "job_run")
+    for column in ("result_json", "namespace", "pipeline_run_id", "temporal_run_id"):
+        op.drop_column("job_run", column)
+    for column in ("result_namespace", "options_json"):
+        op.drop_column("job", column)
