@@ -91,7 +91,8 @@ async def _workflow_is(client: JobClient, job_id: str, state: object) -> None:
             state
         )
 
-    await until(is_so, f"the workflow of {job_id} to be {state}", SOON)
+    # The server deletes a closed workflow once its queues are done with it: half a minute.
+    await until(is_so, f"the workflow of {job_id} to be {state}")
 
 
 async def _forget(lab: Lab, client: JobClient, job_id: str) -> None:
