@@ -298,14 +298,17 @@ def test_what_a_job_cost_what_it_would_and_whether_it_is_sound(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        *((f"{verb} mine-0", "There is no job 'mine-0'") for verb in ("resume", "retry", "redo")),
         *(
-            (f"{verb} mine-0", "There is no job 'mine-0'")
+            (f"{verb} mine-none", "There is no job 'mine-none'")
+            for verb in ("resume", "retry", "redo")
+        ),
+        *(
+            (f"{verb} mine-none", "There is no job 'mine-none'")
             for verb in ("pause", "unpause", "cancel")
         ),
-        ("fork mine-0 --flagship openai:x", "There is no job 'mine-0'"),
-        ("cost mine-0", "There is no job 'mine-0'"),
-        ("verify mine-0", "There is no job 'mine-0'"),
+        ("fork mine-none --flagship openai:x", "There is no job 'mine-none'"),
+        ("cost mine-none", "There is no job 'mine-none'"),
+        ("verify mine-none", "There is no job 'mine-none'"),
         ("pause {job}", "nothing to pause"),
         ("unpause {job}", "nothing to unpause"),
         ("cancel {job}", "nothing to cancel"),
