@@ -29,12 +29,13 @@ from stope.models.checkpoint import (
     TranscribeCheckpoint,
     UploadCheckpoint,
 )
-from stope.models.job import JobType
+from stope.models.job import JobStatus, JobType
 from stope.models.knowledge import MinedClaims
 from stope.models.messages import StageDone, StageRequest
 from stope.settings import Settings
 from stope.stage import StageOutcome, StageRun, status_of
 from stope.units import Unit, run_units
+from tests.waiting import until
 from worker import HEARTBEAT_THROTTLE, WORKFLOWS
 
 UNITS = 4
@@ -242,3 +243,17 @@ async def open_lab(home: Path, temporal: Client, server: Settings) -> AsyncItera
         yield Lab(home, temporal, services)
     finally:
         await services.close()
+
+
+async def has_status(client: JobClient, job_id: str, status: JobStatus) -> bool:
+    """Whether the records say so of a job."""
+    return (await client.job(job_id)).status is status
+
+
+async def becomes(client: JobClient, job_id: str, status: JobStatus) -> None:
+    """Wait until the records say so of a job."""
+
+    async def reached() -> bool:
+        return await has_status(client, job_id, status)
+
+    await until(reached, f"{job_id} to be {status.value}", 30)

@@ -41,7 +41,7 @@ from stope.settings import Settings
 from tests.waiting import until
 from tests.workflows.harness import DONE as STAGE_DONE
 from tests.workflows.harness import RecordedActivities, new_id, serving
-from tests.workflows.lab import Lab, open_lab
+from tests.workflows.lab import Lab, becomes, has_status, open_lab
 from workflows.pausing import BUDGET_REACHED
 
 ALL = ["u0", "u1", "u2", "u3"]
@@ -59,17 +59,6 @@ DONE: dict[str, object] = {
 async def lab(tmp_path: Path, temporal: Client, server: Settings) -> AsyncIterator[Lab]:
     async with open_lab(tmp_path, temporal, server) as lab:
         yield lab
-
-
-async def _is(client: JobClient, job_id: str, status: JobStatus) -> bool:
-    return (await client.job(job_id)).status is status
-
-
-async def _becomes(client: JobClient, job_id: str, status: JobStatus) -> None:
-    async def reached() -> bool:
-        return await _is(client, job_id, status)
-
-    await until(reached, f"{job_id} to be {status.value}", SOON)
 
 
 async def _only(client: JobClient, kind: JobType) -> Job:
@@ -124,7 +113,7 @@ async def test_a_job_that_runs_chains_when_it_is_asked_to_with_the_limits_it_has
         release.set()
         await client.wait(job_id)
         judged = await _only(client, JobType.FLAGSHIP)
-        await _becomes(client, judged.id, JobStatus.SUCCEEDED)
+        await becomes(client, judged.id, JobStatus.SUCCEEDED)
     assert [asked.max_usd for asked in lab.scripts[JobType.FLAGSHIP].requests] == [2.5]
     assert script.done == ALL
     await lab.replays(job_id, judged.id)
@@ -198,13 +187,13 @@ async def test_a_job_waits_on_when_nobody_heard_that_it_may_go_on(lab: Lab) -> N
         job_id = await client.create_job("mine", lab.text())
         script.errors["u1"] = BudgetReachedError("The next call could pass $1.")
         await client.start_job(job_id)
-        await _becomes(client, job_id, JobStatus.PAUSED)
+        await becomes(client, job_id, JobStatus.PAUSED)
         before = await client.runs(job_id)
         async with Unheard(lab.settings, lab.temporal) as unheard:
             with pytest.raises(ServerUnavailableError):
                 await unheard.resume(job_id)
         assert await client.runs(job_id) == before
-        assert await _is(client, job_id, JobStatus.PAUSED)
+        assert await has_status(client, job_id, JobStatus.PAUSED)
         # Somebody died between the two words: the records say that it runs.
         await lab.services.jobs.mark_run(before[0].run_id, JobStatus.RUNNING)
         await client.resume(job_id)
@@ -311,7 +300,7 @@ async def test_a_link_that_has_yet_to_start_the_next_is_not_ended(
             await client.redo(job_id)
         release.set()
         judged = await _only(client, JobType.FLAGSHIP)
-        await _becomes(client, judged.id, JobStatus.SUCCEEDED)
+        await becomes(client, judged.id, JobStatus.SUCCEEDED)
 
 
 async def test_what_was_made_afresh_once_is_not_taken_back_later(lab: Lab) -> None:

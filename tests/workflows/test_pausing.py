@@ -23,7 +23,7 @@ from stope.models.job import Job, JobStatus, JobType
 from stope.models.messages import OpenRun
 from stope.settings import Settings
 from tests.waiting import until
-from tests.workflows.lab import Lab, open_lab
+from tests.workflows.lab import Lab, becomes, has_status, open_lab
 
 SOON = 30.0
 """Seconds after which what is waited for will not come any more."""
@@ -33,17 +33,6 @@ SOON = 30.0
 async def lab(tmp_path: Path, temporal: Client, server: Settings) -> AsyncIterator[Lab]:
     async with open_lab(tmp_path, temporal, server) as lab:
         yield lab
-
-
-async def _is(client: JobClient, job_id: str, status: JobStatus) -> bool:
-    return (await client.job(job_id)).status is status
-
-
-async def _becomes(client: JobClient, job_id: str, status: JobStatus) -> None:
-    async def reached() -> bool:
-        return await _is(client, job_id, status)
-
-    await until(reached, f"{job_id} to be {status.value}", SOON)
 
 
 async def _paused_stage(client: JobClient, lab: Lab) -> Job:
@@ -56,7 +45,7 @@ async def _paused_stage(client: JobClient, lab: Lab) -> Job:
     await client.pause(job_id, "The office is closed.")
     await until(script.told_to_stop, "the worker to know", SOON)
     release.set()
-    await _becomes(client, job_id, JobStatus.PAUSED)
+    await becomes(client, job_id, JobStatus.PAUSED)
     return await client.job(job_id)
 
 
@@ -94,10 +83,10 @@ async def test_signals_reach_a_job_while_no_worker_is_there(lab: Lab) -> None:
         await client.start_job(job_id)
         await client.pause(job_id)
         async with lab.working():
-            await _becomes(client, job_id, JobStatus.PAUSED)
+            await becomes(client, job_id, JobStatus.PAUSED)
             assert script.done == []
         await client.resume(job_id)
-        assert not await _is(client, job_id, JobStatus.PAUSED)
+        assert not await has_status(client, job_id, JobStatus.PAUSED)
         async with lab.working():
             assert (await client.wait(job_id))["status"] == "succeeded"
     assert script.done == ["u0", "u1", "u2", "u3"]
@@ -114,7 +103,7 @@ async def test_a_pipeline_passes_the_pause_to_its_stage(lab: Lab) -> None:
         await client.pause(job_id)
         await until(script.told_to_stop, "the worker to know", SOON)
         release.set()
-        await _becomes(client, job_id, JobStatus.PAUSED)
+        await becomes(client, job_id, JobStatus.PAUSED)
         stage = (await client.stage_jobs(job_id))[-1]
         assert (stage.type, stage.status) == (JobType.FLAGSHIP, JobStatus.PAUSED)
         assert script.done == ["u0", "u1", "u2"]
@@ -132,7 +121,7 @@ async def test_a_pause_that_comes_at_the_end_of_a_stage_holds_before_the_next(la
         await client.start_job(job_id)
         await client.pause(job_id)
         async with lab.working():
-            await _becomes(client, job_id, JobStatus.PAUSED)
+            await becomes(client, job_id, JobStatus.PAUSED)
             assert script.done == []
             assert await client.stage_jobs(job_id) == []
             await client.unpause(job_id)
@@ -208,7 +197,7 @@ async def test_a_limit_of_money_needs_a_price_however_the_job_goes_on(lab: Lab) 
         for go_on in (client.unpause, client.resume):
             with pytest.raises(UsageError, match=r"price of .* is not known"):
                 await go_on(job.id, max_usd=1.0)
-        assert await _is(client, job.id, JobStatus.PAUSED)
+        assert await has_status(client, job.id, JobStatus.PAUSED)
         await client.resume(job.id)
         assert (await client.wait(job.id))["status"] == "succeeded_with_gaps"
         with pytest.raises(UsageError, match=r"price of .* is not known"):
@@ -270,7 +259,7 @@ async def test_a_paused_job_can_be_cancelled_and_resumed(lab: Lab) -> None:
         await client.cancel(job.id)
         with pytest.raises(JobFailedError):
             await _ended(client, job.id)
-        assert await _is(client, job.id, JobStatus.CANCELLED)
+        assert await has_status(client, job.id, JobStatus.CANCELLED)
         await client.resume(job.id)
         assert (await client.wait(job.id))["status"] == "succeeded"
     assert script.done == ["u0", "u1", "u2", "u3"]
@@ -278,7 +267,7 @@ async def test_a_paused_job_can_be_cancelled_and_resumed(lab: Lab) -> None:
 
 
 async def _ended(client: JobClient, job_id: str) -> None:
-    await until(lambda: _is(client, job_id, JobStatus.CANCELLED), "the end")
+    await until(lambda: has_status(client, job_id, JobStatus.CANCELLED), "the end")
     await client.wait(job_id)
 
 
@@ -287,13 +276,13 @@ async def test_a_job_cancelled_before_anybody_began_it_is_cancelled(lab: Lab) ->
         job_id = await client.create_job("mine", lab.text())
         await client.start_job(job_id)
         await client.cancel(job_id)
-        assert await _is(client, job_id, JobStatus.CANCELLED)
+        assert await has_status(client, job_id, JobStatus.CANCELLED)
         async with lab.working():
             handle = lab.temporal.get_workflow_handle(job_id)
             with pytest.raises(WorkflowFailureError) as caught:
                 await handle.result()
             assert isinstance(caught.value.cause, CancelledError)
-            assert await _is(client, job_id, JobStatus.CANCELLED)
+            assert await has_status(client, job_id, JobStatus.CANCELLED)
             with pytest.raises(UsageError, match="nothing to pause"):
                 await client.pause(job_id)
             await client.resume(job_id)
@@ -326,7 +315,7 @@ async def test_the_web_ui_pauses_with_a_signal_that_carries_nothing(lab: Lab) ->
         await handle.signal(names.PAUSE)
         await until(script.told_to_stop, "the worker to know", SOON)
         release.set()
-        await _becomes(client, job_id, JobStatus.PAUSED)
+        await becomes(client, job_id, JobStatus.PAUSED)
         assert (await client.runs(job_id))[0].error_message == "It was paused by hand."
         await handle.signal(names.UNPAUSE)
         await handle.result()
