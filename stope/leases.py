@@ -71,8 +71,8 @@ class LeaseStore(Protocol):
     async def take(self, keys: Sequence[str], holder: Holder, seconds: float) -> frozenset[str]:
         """Take, in one step, those of some keys that are free, and say which.
 
-        Free is what nobody holds, what has run out, and what an earlier attempt at the same run
-        holds. What the holder has itself is not given a second time.
+        Free is what nobody holds, what has run out, what an earlier attempt at the same run holds,
+        and what the holder has itself: it may not have heard that it got it.
 
         Raises:
             WorkerDrainingError: a later attempt at the run has begun; nothing is taken.
@@ -91,6 +91,8 @@ class LeaseStore(Protocol):
 class Leases:
     """What one attempt at a run holds; as a context manager it renews, and lets go at the end.
 
+    Of several in one attempt who ask for the same key, one gets it.
+
     Args:
         store: where leases are.
         run_id: the run.
@@ -105,6 +107,8 @@ class Leases:
         self._store = store
         self._seconds = seconds
         self._until: dict[str, float] = {}
+        self._asking: set[str] = set()
+        self._fenced = False
         self._renewing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Leases:
@@ -128,18 +132,40 @@ class Leases:
             log.warning("leases were not let go, they run out by themselves: %s", trouble)
 
     async def take(self, keys: Sequence[str]) -> frozenset[str]:
-        """See ``LeaseStore``."""
-        if not keys:
+        """See ``LeaseStore``. What this attempt holds or asks for already is not given again."""
+        wanted = [key for key in keys if key not in self._until and key not in self._asking]
+        if not wanted:
             return frozenset()
+        self._asking.update(wanted)
         # Wall time: a process that was frozen, or a machine that slept, must notice it.
         until = time.time() + self._seconds
-        taken = await self._store.take(keys, self.holder, self._seconds)
+        try:
+            taken = await self._store.take(wanted, self.holder, self._seconds)
+        finally:
+            self._asking.difference_update(wanted)
+        self._fenced = True
         self._until.update(dict.fromkeys(taken, until))
         return taken
 
     def sure(self, key: str) -> bool:
         """Whether a key is certainly still ours."""
         return time.time() < self._until.get(key, 0.0)
+
+    async def confirmed(self, key: str) -> bool:
+        """Whether a key is still ours, as the store says; if so it is renewed.
+
+        It is not once a later attempt at the run has begun, even one that has not come to it yet.
+
+        Raises:
+            RecordsBusyError: the database does not answer.
+        """
+        until = time.time() + self._seconds
+        both = {key, self.holder.fence}
+        if not both <= await self._store.renew(list(both), self.holder, self._seconds):
+            self._until.pop(key, None)
+            return False
+        self._until[key] = until
+        return True
 
     def finished(self, keys: Iterable[str]) -> None:
         """There are outputs of these: they are renewed no more."""
@@ -163,7 +189,7 @@ class Leases:
         while True:
             await asyncio.sleep(self._seconds / RENEWALS)
             keys = list(self._until)
-            if not keys:
+            if not self._fenced:
                 continue
             until = time.time() + self._seconds
             try:

@@ -267,7 +267,15 @@ def resumed_checkpoint(previous: JsonObject | None, fresh: CheckpointT) -> Check
 def open_mirror(jobs: JobRecords, run: JobRun, attempt: int) -> CheckpointMirror:
     """A mirror for one activity attempt, going on from the version that stands in the run."""
     stope = (run.checkpoint or {}).get("stope")
-    version = stope.get("version", 0) if isinstance(stope, dict) else 0
-    # Somebody's own checkpoint may say anything.
-    version = version if isinstance(version, int) else 0
-    return CheckpointMirror(jobs, run.run_id, attempt, version)
+    before, version = _number(stope, "attempt"), _number(stope, "version")
+    # After a pause or new limits another activity has the run, and counts its attempts anew: what
+    # fences the mirror must not.
+    return CheckpointMirror(
+        jobs, run.run_id, attempt if attempt > before else before + attempt, version
+    )
+
+
+def _number(stope: object, name: str) -> int:
+    """A number out of a checkpoint; somebody's own may say anything."""
+    found = stope.get(name) if isinstance(stope, dict) else None
+    return found if isinstance(found, int) else 0

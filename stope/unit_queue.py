@@ -78,7 +78,7 @@ class UnitQueue(Generic[Item]):
             while not self._leaving():
                 while self._ready:
                     unit = self._ready.popleft()
-                    if self._leases is None or self._leases.sure(unit.key):
+                    if self._leases is None or await self._ours(unit.key, self._leases):
                         return unit
                     self._untried.appendleft(unit)
                 if not (self._untried or self._elsewhere):
@@ -103,6 +103,11 @@ class UnitQueue(Generic[Item]):
         """A unit cannot be done by this run: another one may try."""
         if self._leases is not None:
             await self._leases.give_up([unit.key])
+
+    @staticmethod
+    async def _ours(key: str, leases: Leases) -> bool:
+        """Whether we may begin a unit whose lease we took, perhaps a while ago."""
+        return leases.sure(key) or await leases.confirmed(key)
 
     async def _lease(self) -> bool:
         """Try to get some units for us to do; whether any of them moved."""

@@ -167,6 +167,7 @@ async def run_units(
     )
     await report(loop.tally())
     await _finish_flights([asyncio.create_task(loop.work()) for _ in range(slots)], draining)
+    await loop.take_what_others_made()
     return loop.outcome()
 
 
@@ -312,6 +313,16 @@ class _UnitLoop(Generic[Item, Output]):
         for key, text in stored.items():
             self._take(key, self._output.model_validate_json(text), reused=True)
         await self._say()
+
+    async def take_what_others_made(self) -> None:
+        """Of the units that we could not do: another run may have had better luck meanwhile."""
+        if self._trouble or not self._failed:
+            return
+        stored = await self._store.read_outputs(list(self._failed))
+        for key in stored:
+            del self._failed[key]
+        if stored:
+            await self._read(stored)
 
     def _leaving(self) -> bool:
         return bool(self._trouble) or self._draining.is_set()

@@ -184,8 +184,8 @@ class MemoryLeaseStore:
 
     def _free(self, row: tuple[str, float], holder: Holder) -> bool:
         name, until = row
-        earlier = name.startswith(holder.family) and name < holder.name
-        return until < self.now or earlier
+        earlier_or_own = name.startswith(holder.family) and name <= holder.name
+        return until < self.now or earlier_or_own
 
 
 class MemoryMirror:

@@ -53,6 +53,10 @@ def _tell(sweep: Sweep, episode: Episode) -> None:
         f"calls billed, {len(episode.again)} again; {sweep.faults} faults so far",
         flush=True,
     )
+    for recovery in episode.recoveries:
+        if recovery.story:
+            print(f"  {recovery.seconds:.2f} s to recover from a SIGKILL {recovery.where}:")
+            print("      " + "\n      ".join(recovery.story), flush=True)
     for text in episode.violations:
         last = sorted(episode.record.injected, key=lambda item: item.at)[-3:]
         faults = "; ".join(f"{item.fault.kind} {item.boundary}".strip() for item in last)

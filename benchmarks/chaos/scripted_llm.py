@@ -152,7 +152,11 @@ class ScriptedLlm:
 def _handler(owner: ScriptedLlm) -> type[BaseHTTPRequestHandler]:  # noqa: C901  (a class's methods)
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            length = int(self.headers["content-length"])
+            raw = self.rfile.read(length)
+            if len(raw) < length:
+                return  # The caller was killed while it wrote.
+            body = json.loads(raw)
             call = owner.arrival(body, self.headers.get("authorization", "").split(" ")[-1])
             try:
                 self._serve(call, body)

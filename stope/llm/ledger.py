@@ -5,14 +5,16 @@ An accepted one answers every equal request from then on. A rejected one is neve
 the run that got it, its request is not asked again either, since it would give the same answer.
 
 Who asks holds a lease on the request until the answer is judged; whoever wants the same meanwhile
-waits for it.
+waits for it. A call that had to wait before it could begin, for the budget or the provider, looks
+again first: a worker that was taken for dead may have brought its answer meanwhile.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -30,6 +32,9 @@ from stope.llm.sharing import ALONE, Sharing
 Answer = TypeVar("Answer", bound=BaseModel)
 
 TRUNCATED = "truncated"
+LOOK_SECONDS = 0.05
+"""After so long what was seen in the ledger is looked at again before anything is paid for."""
+
 _FINISHED = ("stop", "eos")
 _CUT = ("length", "max_tokens")
 
@@ -43,6 +48,10 @@ class LedgerEntry:
     reason: str | None
     answer: ChatAnswer
     cost_usd: Decimal | None = None
+
+
+class _OvertakenError(Exception):
+    """Somebody else asks a request, or has its answer: it is to be looked for again."""
 
 
 class LedgerStore(Protocol):
@@ -231,11 +240,12 @@ class Ledger:
 
         An unjudged or new one comes with the lease on its request.
         """
-        looks = self._sharing.looks()
+        looks, mine = self._sharing.looks(), False
         while True:
             # The lease first: its last holder may have brought an answer just before it let go.
-            mine = await self._sharing.lease(key)
+            mine = (mine and await self._sharing.holds(key)) or await self._sharing.lease(key)
             try:
+                looked = time.time()
                 known = await self._store.find(key, self._since)
                 found = known is not None and (mine or known.status != "received")
                 if known is not None and found and await self._served(known):
@@ -243,12 +253,13 @@ class Ledger:
                     return known
                 if mine:
                     self._sharing.waited(looks)
-                    return await self._asked(key, request)
+                    with suppress(_OvertakenError):
+                        return await self._asked(key, request, looked)
             except BaseException:
                 if mine:
                     await self._sharing.give_up(key)
                 raise
-            if not found:
+            if not (found or mine):
                 await self._sharing.wait(looks)
 
     async def _served(self, known: LedgerEntry) -> bool:
@@ -259,20 +270,33 @@ class Ledger:
         self.spend.saved_usd += known.cost_usd or 0
         return True
 
-    async def _asked(self, key: str, request: ChatRequest) -> LedgerEntry:
-        """Ask the model as soon as the budget has room, and then the provider."""
+    async def _asked(self, key: str, request: ChatRequest, looked: float) -> LedgerEntry:
+        """Ask the model as soon as the budget has room, and then the provider.
+
+        ``looked`` is when the ledger had no answer, in seconds of the wall clock.
+
+        Raises:
+            _OvertakenError: it is not ours to ask any more.
+        """
         if self._guard is None:
-            return await self._sharing.govern(partial(self._paid, key, request, _nobody))
+            return await self._sharing.govern(partial(self._paid, key, request, looked, _nobody))
         async with self._guard.call(request) as settle:
-            return await self._sharing.govern(partial(self._paid, key, request, settle))
+            return await self._sharing.govern(partial(self._paid, key, request, looked, settle))
 
     async def _paid(
-        self, key: str, request: ChatRequest, settle: Callable[[ChatAnswer], None]
+        self,
+        key: str,
+        request: ChatRequest,
+        looked: float,
+        settle: Callable[[ChatAnswer], None],
     ) -> LedgerEntry:
         """Ask the model, and commit what it says before anything else.
 
         A call that has begun may be paid for: a cancellation waits for its answer.
         """
+        # Wall time: a process that was frozen, or a machine that slept, must notice it.
+        if not 0 <= time.time() - looked < LOOK_SECONDS and await self._overtaken(key):
+            raise _OvertakenError
         self._note_pace()
         return await carried_through(self._received(key, request, settle))
 
@@ -292,6 +316,12 @@ class Ledger:
         self.spend.cost_usd += entry.cost_usd or 0
         self.spend.unpriced += entry.cost_usd is None
         return entry
+
+    async def _overtaken(self, key: str) -> bool:
+        """Whether somebody else has the request by now, or has its answer."""
+        if not await self._sharing.holds(key):
+            return True
+        return await self._store.find(key, self._since) is not None
 
     def _note_pace(self) -> None:
         slowed = self._sharing.slowed_to

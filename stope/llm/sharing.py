@@ -48,6 +48,10 @@ class Sharing:
         """Whether a request is ours to ask now."""
         return self.leases is None or bool(await self.leases.take([key]))
 
+    async def holds(self, key: str) -> bool:
+        """Whether a request is still ours, asked anew."""
+        return self.leases is None or await self.leases.confirmed(key)
+
     def looks(self) -> Looks:
         """None yet."""
         return Looks()

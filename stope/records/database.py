@@ -65,8 +65,10 @@ _TROUBLE = (DBAPIError, OSError, NoConnectionError)
 
 _COLLISIONS = {"40P01", "40001", "55P03"}
 """PostgreSQL's codes for a deadlock, a serialization failure and a lock that is not to be had."""
-_AWAY = {"57P01", "57P02", "57P03", "53300"}
-"""PostgreSQL's codes for being shut down, having crashed, starting up, and too many connections."""
+_PASSING = ("08", "53", "57", "58", "25006")
+"""How PostgreSQL's codes begin for what passes: connections that broke, resources that ran out, an
+operator who intervenes, the system's own errors, and a server that is no primary just now."""
+_DISK_FULL = "53100"
 
 
 class Database:
@@ -273,6 +275,12 @@ class Database:
 
     def _translate(self, error: Exception) -> StopeError:
         where = self.display_url
+        state = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+        if state.startswith(_PASSING) and state != _DISK_FULL:
+            return RecordsBusyError(
+                f"The records at {where} do not answer as they should ({state}): "
+                f"{_first_line(error)}; they are tried again."
+            )
         if isinstance(error, NoConnectionError):
             return RecordsBusyError(
                 f"All connections to the records at {where} are in use; they are tried again."
@@ -299,15 +307,10 @@ class Database:
                 f"The records at {where} are locked by another program; the work goes on once it "
                 "lets go, or end that program."
             )
-        if getattr(getattr(error, "orig", None), "sqlstate", None) in _COLLISIONS:
+        if state in _COLLISIONS:
             return RecordsBusyError(
                 f"Two transactions on the records at {where} got into each other's way: "
                 f"{_first_line(error)}; the work goes on."
-            )
-        if getattr(getattr(error, "orig", None), "sqlstate", None) in _AWAY:
-            return RecordsBusyError(
-                f"The records at {where} are starting or stopping: {_first_line(error)}; they are "
-                "tried again."
             )
         if _says(error, "not a database", "malformed"):
             return RecordsError(

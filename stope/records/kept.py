@@ -13,6 +13,7 @@ from stope.models.job import JobStatus
 from stope.models.keeping import KeepPolicy
 
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_PIPELINE = "pipeline-"
 _OUTPUT = re.compile(r'"output_id": ?"([^"]+)"')
 
 
@@ -69,8 +70,8 @@ def kept_of(
     """What stays under a policy.
 
     A job whose newest run has no result can be resumed: all its runs stay, since each of them may
-    have gone further than the newest. So do the jobs whose results it works on, and theirs. The
-    stage jobs of a pipeline that stays, stay.
+    have gone further than the newest. So do the jobs whose results it works on, and theirs, and
+    those that it may take over if it is a pipeline. The stage jobs of a pipeline that stays, stay.
     """
     by_job: dict[str, list[RunRow]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: -run.attempt):
@@ -88,7 +89,8 @@ def kept_of(
         }
         if staying or (not by_job[job.id] and job.created_at >= young):
             kept.setdefault(job.id, set()).update(staying)
-    for name in _givers(resumable, jobs) | _stages(jobs, by_job, kept.keys()):
+    needed = _givers(resumable, jobs) | _for_the_taking(resumable, jobs)
+    for name in needed | _stages(jobs, by_job, kept.keys()):
         kept.setdefault(name, set()).update(run.id for run in by_job[name][:1])
     return Kept(frozenset(kept), frozenset().union(*kept.values()))
 
@@ -111,11 +113,32 @@ def _givers(resumable: Iterable[JobRow], jobs: Sequence[JobRow]) -> set[str]:
             wanted |= job.takes
 
 
+def _for_the_taking(resumable: Iterable[JobRow], jobs: Sequence[JobRow]) -> set[str]:
+    """The jobs that open pipelines may take over as stages of theirs, from their input on.
+
+    Between the moment in which a pipeline is answered from another job's result and that in which
+    it notes so, no row says that it needs it; and its workers may be away for long just then.
+    """
+    wanted = set().union(*(job.takes for job in resumable if job.id.startswith(_PIPELINE)))
+    found: set[str] = set()
+    while True:
+        new = [
+            job
+            for job in jobs
+            if job.id not in found and job.status.has_result and not wanted.isdisjoint(job.takes)
+        ]
+        if not new:
+            return found
+        for job in new:
+            found.add(job.id)
+            wanted |= job.gives
+
+
 def _stages(
     jobs: Sequence[JobRow], by_job: dict[str, list[RunRow]], kept: Iterable[str]
 ) -> set[str]:
     """The stage jobs of pipelines: those they started, and those whose results they took over."""
-    pipelines = {name for name in kept if name.startswith("pipeline-")}
+    pipelines = {name for name in kept if name.startswith(_PIPELINE)}
     outputs = {output for name in pipelines for run in by_job[name] for output in run.outputs}
     return {
         job.id for job in jobs if job.parent_id in pipelines or not outputs.isdisjoint(job.outputs)

@@ -32,7 +32,7 @@ ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, expires_at = excluded.
 WHERE lease.expires_at < {now}
    OR (substr(lease.holder, 1, CAST(:length AS INTEGER)) = CAST(:family AS VARCHAR)
        AND lease.holder < excluded.holder)
-   OR (lease.key = CAST(:fence AS VARCHAR) AND lease.holder = excluded.holder)
+   OR lease.holder = excluded.holder
 RETURNING key
 """
 

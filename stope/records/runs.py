@@ -178,9 +178,9 @@ class RunRecords:
 
         A run that has a result never loses it to a late failure, nor does a job to the late
         failure of an older run. A run that was closed without a result gets none from an attempt
-        that comes late, nor does a job that is to be made in another namespace by now. A job that
-        was done again, in vain, answers from the result it had. ``metrics`` of None leaves what
-        the run has noted.
+        that comes late, nor does a job that is to be made in another namespace by now, nor, if it
+        has gaps, a job that has a newer run's without any. A job that was done again, in vain,
+        answers from the result it had. ``metrics`` of None leaves what the run has noted.
         """
         run = await self.get_run(run_id)
         keeps_result = not status.has_result
@@ -198,6 +198,14 @@ class RunRecords:
             this_run &= job_run.c.status.in_(_OPEN)
             if run.namespace is not None:
                 this_job &= job.c.namespace == run.namespace
+            if status is JobStatus.SUCCEEDED_WITH_GAPS:
+                whole = job_run.alias()
+                this_job &= ~exists().where(
+                    whole.c.job_id == run.job_id,
+                    whole.c.attempt > run.attempt,
+                    whole.c.namespace == run.namespace,
+                    whole.c.status == JobStatus.SUCCEEDED.value,
+                )
         job_values: dict[str, object] = {"status": status.value}
         if result is not None:
             job_values |= {"result_json": result, "result_namespace": run.namespace}
@@ -228,11 +236,13 @@ class RunRecords:
 
     async def note_metrics(self, run_id: str, metrics: JsonObject) -> None:
         """What an attempt at an open run did before it ended without a result."""
-        await self._database.write(
+        noting = (
             update(job_run)
             .where(job_run.c.run_id == run_id, job_run.c.status.in_(_OPEN))
             .values(metrics_json=metrics)
         )
+        # Not insisted on: whoever is about to leave would wait for numbers to look at.
+        await self._database.transact_once(lambda link: link.execute(noting))
 
     async def save_checkpoint(self, run_id: str, body: Mapping[str, object]) -> None:
         """Store somebody's own checkpoint of a run that is not open.

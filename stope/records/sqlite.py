@@ -42,6 +42,10 @@ class _Write:
             self.told.set_exception(error)
 
 
+class _TakenBackError(Exception):
+    """One of several transactions rolled back, and with it what the others had written."""
+
+
 _Ended = tuple[_Write, object, BaseException | None]
 
 
@@ -65,10 +69,10 @@ class SqliteThreads:
         """A transaction, committed on success; it is ended also when nobody waits for it.
 
         Transactions are done in the order in which they came. Several may share a commit: they
-        succeed together, and where one of them fails each is done again by itself.
+        succeed together, and where one of them fails, or rolls back, each is done again by itself.
 
         Args:
-            work: what is done, perhaps more than once.
+            work: what is done, perhaps more than once. It may roll back to leave nothing written.
             durable: whether it is on the disk when this returns. What is not is safe from the end
                 of any process; when the machine goes down it may be lost, as all its processes are.
                 The next durable one takes it along.
@@ -114,6 +118,8 @@ class SqliteThreads:
         try:
             with engine.begin() as connection:
                 results = [write.work(connection) for write in writes]
+                if len(writes) > 1 and not connection.in_transaction():
+                    raise _TakenBackError
         except BaseException as error:  # noqa: BLE001  (whoever waits for it raises it)
             if len(writes) == 1:
                 return [(writes[0], None, error)]

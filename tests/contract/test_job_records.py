@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from stope.errors import UsageError
+from stope.models.checkpoint import MineCheckpoint
 from stope.models.job import (
     InputKind,
     Job,
@@ -22,6 +23,7 @@ from stope.models.job import (
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
 from stope.records.schema import job_run
+from stope.stage import open_mirror
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 RESULT: dict[str, object] = {"status": "succeeded", "output_id": "claims-1", "result": {"n": 1}}
@@ -225,6 +227,40 @@ async def test_a_late_failure_of_an_older_run_does_not_hide_the_newer_ones_resul
     await jobs.finish_run("r1", JobStatus.FAILED, error_code="Late", error_message="Too late.")
     assert [run.status.value for run in await jobs.runs("mine-1")] == ["failed", "succeeded"]
     assert (await jobs.get("mine-1")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_late_result_with_gaps_does_not_replace_a_newer_one_without(
+    jobs: JobRecords,
+) -> None:
+    whole, poorer = RESULT | {"output_id": "claims-2"}, RESULT | {"status": "succeeded_with_gaps"}
+    with_gaps = JobStatus.SUCCEEDED_WITH_GAPS
+    await jobs.create(job_of())
+    for run_id in ("r1", "r2", "r3"):
+        await jobs.begin_run("mine-1", run_id, "mine-1")
+    await jobs.finish_run("r2", JobStatus.SUCCEEDED, result=whole)
+    assert await jobs.finish_run("r1", with_gaps, result=poorer)
+    job = await jobs.get("mine-1")
+    assert (job.status, job.result) == (JobStatus.SUCCEEDED, whole)
+    assert (await jobs.get_run("r1")).result == poorer
+    # What was done later is the job's, gaps or not.
+    await jobs.finish_run("r3", with_gaps, result=poorer)
+    assert (await jobs.get("mine-1")).status is with_gaps
+
+
+async def test_the_mirror_goes_on_when_another_activity_has_the_run_and_fences_the_one_before(
+    jobs: JobRecords,
+) -> None:
+    await jobs.create(job_of())
+    opened = await jobs.begin_run("mine-1", "r1", "mine-1")
+    second = open_mirror(jobs, opened, 2)
+    await second.write(MineCheckpoint(stage="mining"))
+    # As after a pause: the attempts of the new activity begin at one again.
+    third = open_mirror(jobs, await jobs.get_run("r1"), 1)
+    await third.write(MineCheckpoint(stage="storing"))
+    await second.write(MineCheckpoint(stage="mining"))
+    checkpoint = (await jobs.get_run("r1")).checkpoint
+    assert checkpoint is not None
+    assert checkpoint["stage"] == "storing"
 
 
 async def test_opening_a_finished_run_again_changes_nothing(jobs: JobRecords) -> None:

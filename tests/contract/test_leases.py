@@ -49,13 +49,32 @@ async def taken_at_last(leases: LeaseStore, holder: Holder) -> None:
 
 
 @with_memory
-async def test_what_somebody_holds_nobody_else_gets_and_the_holder_not_twice(
+async def test_what_somebody_holds_nobody_else_gets_but_the_holder_may_ask_again(
     leases: LeaseStore,
 ) -> None:
     mine, theirs = holder_of("run-1"), holder_of("run-2")
     assert await leases.take(["a", "b"], mine, LONG) == {"a", "b"}
     assert await leases.take(["c", "b", "a"], theirs, LONG) == {"c"}
-    assert await leases.take(["a", "c"], mine, LONG) == frozenset()
+    # As after a commit whose answer was lost on the way.
+    assert await leases.take(["a", "c"], mine, LONG) == {"a"}
+
+
+@with_memory
+async def test_of_two_in_one_attempt_who_ask_for_the_same_one_gets_it(leases: LeaseStore) -> None:
+    mine = Leases(leases, "run-1", BEGAN)
+    both = await asyncio.gather(mine.take(["a", "b"]), mine.take(["b", "c"]))
+    assert sorted(key for some in both for key in some) == ["a", "b", "c"]
+    assert await mine.take(["a", "b", "c"]) == frozenset()
+
+
+@with_memory
+async def test_a_key_is_confirmed_until_a_later_attempt_begins(leases: LeaseStore) -> None:
+    mine = Leases(leases, "run-1", BEGAN)
+    await mine.take(["a", "b"])
+    assert await mine.confirmed("a")
+    await Leases(leases, "run-1", BEGAN + timedelta(seconds=1)).take(["c"])
+    assert not await mine.confirmed("a")
+    assert not mine.sure("a")
 
 
 @with_memory
@@ -66,8 +85,9 @@ async def test_what_was_let_go_is_free_and_nobody_lets_go_for_another(leases: Le
     assert await leases.take(["a", "b"], theirs, LONG) == frozenset()
     await leases.release(["a"], mine)
     assert await leases.take(["a", "b"], theirs, LONG) == {"a"}
+    third = holder_of("run-3")
     await leases.release_all(mine)
-    assert await leases.take(["a", "b"], theirs, LONG) == {"b"}
+    assert await leases.take(["a", "b"], third, LONG) == {"b"}
 
 
 @with_memory

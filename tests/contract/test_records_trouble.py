@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from stope.errors import RecordsBusyError
+from stope.errors import RecordsBusyError, RecordsError
 from stope.llm.chat import ChatAnswer, ChatRequest, Message
 from stope.records import database as database_module
 from stope.records.database import Database
@@ -45,6 +46,43 @@ def row(key: str, size: int = 10) -> dict[str, object]:
 async def keys(records: Database) -> list[str]:
     async with records.reading() as connection:
         return [found.key for found in await connection.execute(unit.select())]
+
+
+class RefusedError(Exception):
+    """What PostgreSQL's driver raises: a code beside the words."""
+
+    def __init__(self, sqlstate: str, words: str) -> None:
+        super().__init__(words)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("08003", "connection was closed in the middle of operation"),
+        ("57P03", "the database system is starting up"),
+        ("57014", "canceling statement due to statement timeout"),
+        ("53200", "out of memory"),
+        ("58030", "could not read block"),
+        ("25006", "cannot execute INSERT in a read-only transaction"),
+    ],
+)
+def test_what_passes_at_postgresql_is_tried_again(state: str, words: str) -> None:
+    database = Database("postgresql://somebody@127.0.0.1/records")
+    error = database._translate(DBAPIError("INSERT", {}, RefusedError(state, words)))
+    assert isinstance(error, RecordsBusyError)
+    assert words in str(error)
+
+
+def test_a_full_disk_of_postgresql_is_named_and_a_wrong_statement_is_not_tried_again() -> None:
+    database = Database("postgresql://somebody@127.0.0.1/records")
+    full = database._translate(
+        DBAPIError("INSERT", {}, RefusedError("53100", "could not extend file: No space left"))
+    )
+    assert isinstance(full, RecordsBusyError)
+    assert "free some space" in str(full)
+    wrong = database._translate(DBAPIError("INSERT", {}, RefusedError("42601", "syntax error")))
+    assert isinstance(wrong, RecordsError)
 
 
 async def test_records_that_stay_locked_are_named(

@@ -107,6 +107,21 @@ async def test_one_that_fails_keeps_its_error_and_the_others_are_written(records
     assert await stored(records) == ["a", "c"]
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_one_that_rolls_back_takes_nobody_along(records: Database, place: int) -> None:
+    def look_only(link: Connection) -> str:
+        storing("never")(link)
+        link.rollback()
+        return "looked"
+
+    works = [storing("a"), storing("b")]
+    works.insert(place, look_only)
+    async with Gate(records):
+        writing = [asyncio.create_task(records.transact(work)) for work in works]
+    assert sorted(await asyncio.gather(*writing)) == ["a", "b", "looked"]
+    assert await stored(records) == ["a", "b"]
+
+
 async def test_who_is_cancelled_takes_nobody_along(records: Database) -> None:
     async with Gate(records):
         leaving = asyncio.create_task(records.transact(storing("a")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from stope.errors import (
 from stope.leases import Leases
 from stope.llm.chat import ChatAnswer, ChatModel, ChatRequest, Message
 from stope.llm.governor import Governor
-from stope.llm.ledger import CallGuard, Ledger
+from stope.llm.ledger import LOOK_SECONDS, CallGuard, Ledger
 from stope.llm.schema import answer_schema
 from stope.llm.scripted import Reply, ScriptedChatModel, finished
 from stope.llm.sharing import Sharing
@@ -203,6 +203,54 @@ async def test_a_refused_call_is_waited_out_and_the_slowest_pace_is_noted() -> N
     assert await ask(ledger) == "green"
     assert ledger.metrics()["llm_concurrency_lowest"] == 4
     assert world.answers.statuses == ["accepted"]
+
+
+class Refusing(ScriptedChatModel):
+    """Is asked for a slower pace once; meanwhile something happens."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__([BLUE])
+        self._meanwhile = meanwhile
+        self._refused = False
+
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        if self._refused:
+            return await super().complete(request)
+        self._refused = True
+        await self._meanwhile()
+        raise ProviderRateLimitedError("slower", retry_after=LOOK_SECONDS + 0.05)
+
+
+async def test_an_answer_that_a_late_attempt_brings_while_a_call_waits_is_not_paid_for_again() -> (
+    None
+):
+    world, late = World(), HeldModel(GREEN)
+    old = asyncio.create_task(ask(world.ledger(late, "run-1")))
+    await late.asked.wait()
+
+    async def brought() -> None:
+        late.go.set()
+        await old
+
+    model = Refusing(brought)
+    new = world.ledger(model, "run-1", attempt=2, governor=Governor("openai", 8))
+    assert await ask(new) == "green"
+    assert (model.requests, new.spend.calls, new.spend.reused) == ([], 0, 1)
+
+
+async def test_who_lost_its_lease_while_a_call_waited_leaves_it_to_the_new_holder() -> None:
+    world, paying = World(), HeldModel(GREEN)
+    tasks: list[asyncio.Task[str]] = []
+
+    async def taken_over() -> None:
+        world.leases.now += 31
+        tasks.append(asyncio.create_task(ask(world.ledger(paying, "run-2"))))
+        await paying.asked.wait()
+        paying.go.set()
+
+    model = Refusing(taken_over)
+    assert await ask(world.ledger(model, "run-1", governor=Governor("openai", 8))) == "green"
+    assert (model.requests, await tasks[0]) == ([], "green")
 
 
 async def test_another_models_answer_serves_only_who_takes_any_and_is_marked() -> None:

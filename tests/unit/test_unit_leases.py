@@ -75,6 +75,38 @@ async def test_the_second_run_waits_for_what_the_first_makes_and_reads_it() -> N
     assert (await two).reused == 1
 
 
+async def test_what_we_failed_at_and_another_run_made_is_no_gap() -> None:
+    runs, first, second = Runs(), Work("b", a=ChunkUndecodableError("no sound")), Work()
+    one = asyncio.create_task(runs.run(units_of("a", "b"), first))
+    await first.until_begun("b")
+    two = asyncio.create_task(runs.run(units_of("a"), second, "run-2"))
+    made = (await two).outputs["a"]
+    await first.finish("b")
+    assert ((await one).gaps, (await one).outputs["a"]) == ((), made)
+
+
+async def test_leases_that_came_after_they_had_run_out_are_asked_for_again() -> None:
+    """The database was busy for longer than a lease lasts; nobody else took them meanwhile."""
+    runs, work = Runs(), Work()
+
+    class Late(Leases):
+        def sure(self, key: str) -> bool:
+            return False
+
+    done = await run_units(
+        units_of("a", "b"),
+        work,
+        stage="mine",
+        store=runs.units,
+        output=Note,
+        concurrency=1,
+        report=runs._report,
+        draining=runs.draining,
+        leases=Late(runs.leases, "run-1", RUN_BEGAN),
+    )
+    assert (sorted(done.outputs), work.began) == (["a", "b"], ["a", "b"])
+
+
 async def test_what_the_first_failed_at_the_second_tries() -> None:
     runs, first, second = Runs(), Work("a", a=ChunkUndecodableError("no sound")), Work()
     one = asyncio.create_task(runs.run(units_of("a", "b"), first, concurrency=2))
