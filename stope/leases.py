@@ -17,12 +17,12 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from stope.errors import StopeError, WorkerDrainingError
 from stope.identity import digest_bytes, digest_of
@@ -65,11 +65,18 @@ class Holder:
         )
 
 
+Look = Callable[[Any], None]
+"""Looks at something right after leases were taken, in the same transaction, whose connection it is
+given. Like every transaction it may be done again: what counts is what it saw last."""
+
+
 class LeaseStore(Protocol):
     """Where leases are. Its own clock decides when one has run out."""
 
-    async def take(self, keys: Sequence[str], holder: Holder, seconds: float) -> frozenset[str]:
-        """Take, in one step, those of some keys that are free, and say which.
+    async def take(
+        self, keys: Sequence[str], holder: Holder, seconds: float, look: Look | None = None
+    ) -> frozenset[str]:
+        """Take, in one step, those of some keys that are free, and say which; then look.
 
         Free is what nobody holds, what has run out, what an earlier attempt at the same run holds,
         and what the holder has itself: it may not have heard that it got it.
@@ -131,16 +138,16 @@ class Leases:
         except StopeError as trouble:
             log.warning("leases were not let go, they run out by themselves: %s", trouble)
 
-    async def take(self, keys: Sequence[str]) -> frozenset[str]:
+    async def take(self, keys: Sequence[str], look: Look | None = None) -> frozenset[str]:
         """See ``LeaseStore``. What this attempt holds or asks for already is not given again."""
         wanted = [key for key in keys if key not in self._until and key not in self._asking]
-        if not wanted:
+        if not wanted and look is None:
             return frozenset()
         self._asking.update(wanted)
         # Wall time: a process that was frozen, or a machine that slept, must notice it.
         until = time.time() + self._seconds
         try:
-            taken = await self._store.take(wanted, self.holder, self._seconds)
+            taken = await self._store.take(wanted, self.holder, self._seconds, look)
         finally:
             self._asking.difference_update(wanted)
         self._fenced = True

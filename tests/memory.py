@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from stope.errors import WorkerDrainingError
-from stope.leases import Holder
+from stope.leases import Holder, Look
 from stope.llm.chat import ChatAnswer, ChatRequest
 from stope.llm.ledger import LedgerEntry
 from stope.models.checkpoint import Checkpoint
@@ -82,6 +82,13 @@ class MemoryLedgerStore:
 
     async def find(self, key: str, since: datetime) -> LedgerEntry | None:
         """See ``LedgerStore``."""
+        return self.look(key, since)(None)
+
+    def look(self, key: str, since: datetime) -> Callable[[None], LedgerEntry | None]:
+        """See ``LedgerStore``."""
+        return lambda _nothing: self._found(key, since)
+
+    def _found(self, key: str, since: datetime) -> LedgerEntry | None:
         rows = [row for row in reversed(self.rows.values()) if row.key == key]
         for status in ("accepted", "received"):
             for row in rows:
@@ -153,7 +160,9 @@ class MemoryLeaseStore:
         self.rows: dict[str, tuple[str, float]] = {}
         self.takes = 0
 
-    async def take(self, keys: Sequence[str], holder: Holder, seconds: float) -> frozenset[str]:
+    async def take(
+        self, keys: Sequence[str], holder: Holder, seconds: float, look: Look | None = None
+    ) -> frozenset[str]:
         """See ``LeaseStore``."""
         await asyncio.sleep(0)
         self.takes += 1
@@ -163,6 +172,8 @@ class MemoryLeaseStore:
         taken = [key for key in keys if key not in self.rows or self._free(self.rows[key], holder)]
         for key in (*taken, holder.fence):
             self.rows[key] = (holder.name, self.now + seconds)
+        if look is not None:
+            look(None)
         return frozenset(taken)
 
     async def renew(self, keys: Sequence[str], holder: Holder, seconds: float) -> frozenset[str]:

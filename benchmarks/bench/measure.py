@@ -82,6 +82,33 @@ def ratio(name: str, ours: Series, other: Series, limit: float | None = None) ->
     return _figure(name, "ratio", found, limit)
 
 
+def fastest(name: str, ours: Series, other: Series, limit: float | None = None) -> Figure:
+    """Our fastest turn by the other side's fastest, between the least and the greatest of any two.
+
+    What else a machine does only ever makes a turn slower. Where that is more than what is looked
+    for, and comes and goes within a turn, the fastest turns say more than neighbours do.
+    """
+    return Figure(
+        name=name,
+        unit="ratio",
+        value=min(ours.values) / min(other.values),
+        low=min(ours.values) / max(other.values),
+        high=max(ours.values) / min(other.values),
+        limit=limit,
+    )
+
+
+def fastest_less(name: str, ours: Series, other: Series) -> Figure:
+    """Our fastest turn less the other side's fastest; see ``fastest``."""
+    return Figure(
+        name=name,
+        unit=ours.unit,
+        value=min(ours.values) - min(other.values),
+        low=min(ours.values) - max(other.values),
+        high=max(ours.values) - min(other.values),
+    )
+
+
 def quotient(name: str, ours: Series, other: Series, limit: float | None = None) -> Figure:
     """Median by median, between the least and the greatest that any two figures give.
 

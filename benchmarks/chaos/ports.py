@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import obstore
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
 import stope.flagship.phases
@@ -95,6 +96,15 @@ def _around_calls(trigger: Trigger) -> None:
         trigger.passes(at.AFTER_ANSWER, request=request)
         return answer
 
+    original = SqlLedgerStore.look
+
+    def look(store: SqlLedgerStore, key: str, since: datetime) -> Callable[[Connection], Any]:
+        def looking(connection: Connection) -> Any:
+            trigger.journal.write(at.LOOKED, key=key)
+            return original(store, key, since)(connection)
+
+        return looking
+
     async def find(
         call: Callable[[], Awaitable[Any]], args: tuple[Any, ...], _kwargs: dict[str, Any]
     ) -> Any:
@@ -115,6 +125,7 @@ def _around_calls(trigger: Trigger) -> None:
         return entry
 
     _wrap(OpenAIChatModel, "complete", complete)
+    setattr(SqlLedgerStore, "look", look)  # noqa: B010  (a method that is replaced)
     _wrap(SqlLedgerStore, "find", find)
     _wrap(SqlLedgerStore, "receive", receive)
 

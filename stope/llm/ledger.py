@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -61,6 +61,12 @@ class LedgerStore(Protocol):
         """The accepted answer to a request, if there is one.
 
         Else one received but not judged; else the newest one rejected since a moment.
+        """
+
+    def look(self, key: str, since: datetime) -> Callable[[Any], LedgerEntry | None]:
+        """What ``find`` gives, read on the connection of a transaction; see ``stope.leases.Look``.
+
+        Leases and answers are in one database.
         """
 
     async def find_other(self, content_key: str, model: str) -> LedgerEntry | None:
@@ -241,12 +247,21 @@ class Ledger:
         An unjudged or new one comes with the lease on its request.
         """
         looks, mine = self._sharing.looks(), False
+        known: LedgerEntry | None = None
+        looked = 0.0
+
+        def look(connection: Any) -> None:
+            nonlocal known, looked
+            looked, known = time.time(), self._store.look(key, self._since)(connection)
+
         while True:
+            looked = 0.0
             # The lease first: its last holder may have brought an answer just before it let go.
-            mine = (mine and await self._sharing.holds(key)) or await self._sharing.lease(key)
+            mine = (mine and await self._sharing.holds(key)) or await self._sharing.lease(key, look)
             try:
-                looked = time.time()
-                known = await self._store.find(key, self._since)
+                if not looked:
+                    looked = time.time()
+                    known = await self._store.find(key, self._since)
                 found = known is not None and (mine or known.status != "received")
                 if known is not None and found and await self._served(known):
                     self._sharing.waited(looks)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from stope.leases import Leases, pause_or_leave, pauses
+from stope.leases import Leases, Look, pause_or_leave, pauses
 from stope.llm.governor import Governor, Note, no_note
 
 T = TypeVar("T")
@@ -44,9 +44,9 @@ class Sharing:
             return None
         return self.governor.pace.limit
 
-    async def lease(self, key: str) -> bool:
-        """Whether a request is ours to ask now."""
-        return self.leases is None or bool(await self.leases.take([key]))
+    async def lease(self, key: str, look: Look) -> bool:
+        """Whether a request is ours to ask now; ``look`` follows where there are leases."""
+        return self.leases is None or bool(await self.leases.take([key], look))
 
     async def holds(self, key: str) -> bool:
         """Whether a request is still ours, asked anew."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, text
 
 from stope.errors import WorkerDrainingError
-from stope.leases import Holder
+from stope.leases import Holder, Look
 from stope.records.database import Database
 
 _SWEEP_SECONDS = 3600
@@ -82,8 +82,10 @@ class SqlLeaseStore:
         self._release = text(_RELEASE.format(mine=mine))
         self._release_all = text(_RELEASE_ALL.format(**words))
 
-    async def take(self, keys: Sequence[str], holder: Holder, seconds: float) -> frozenset[str]:
-        """See ``LeaseStore``."""
+    async def take(
+        self, keys: Sequence[str], holder: Holder, seconds: float, look: Look | None = None
+    ) -> frozenset[str]:
+        """See ``LeaseStore``; ``look`` is given a SQLAlchemy connection to the same database."""
         given = {
             "keys": _listed([*keys, holder.fence]),
             "holder": holder.name,
@@ -101,6 +103,8 @@ class SqlLeaseStore:
                     "Another worker has taken over this run while this one was silent; it goes on, "
                     "and this one stops."
                 )
+            if look is not None:
+                look(connection)
             return taken - {holder.fence}
 
         # When the machine goes down, who holds the lease goes down with it.

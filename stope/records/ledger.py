@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, Insert, Row, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -55,16 +55,11 @@ class SqlLedgerStore:
 
     async def find(self, key: str, since: datetime) -> LedgerEntry | None:
         """See ``LedgerStore``."""
-        rows = await self._database.fetch(_OF_REQUEST, {"key": key})
-        for status in ("accepted", "received"):
-            for row in rows:
-                if row.status == status:
-                    return _entry_of(row)
-        for row in rows:
-            made = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=UTC)
-            if row.status == "rejected" and made >= since:
-                return _entry_of(row)
-        return None
+        return _best(await self._database.fetch(_OF_REQUEST, {"key": key}), since)
+
+    def look(self, key: str, since: datetime) -> Callable[[Connection], LedgerEntry | None]:
+        """See ``LedgerStore``."""
+        return lambda link: _best(link.execute(_OF_REQUEST, {"key": key}).all(), since)
 
     async def find_other(self, content_key: str, model: str) -> LedgerEntry | None:
         """See ``LedgerStore``."""
@@ -167,6 +162,19 @@ class SqlLedgerStore:
         given = {"entry_id": entry_id, "judged": status, "because": reason}
         # A judgement that is forgotten is made again when the answer is read, without paying.
         await self._database.transact(lambda link: link.execute(_JUDGE, given), durable=False)
+
+
+def _best(rows: Sequence[Row[Any]], since: datetime) -> LedgerEntry | None:
+    """Of all answers to a request, the newest first, the one that ``LedgerStore.find`` gives."""
+    for status in ("accepted", "received"):
+        for row in rows:
+            if row.status == status:
+                return _entry_of(row)
+    for row in rows:
+        made = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=UTC)
+        if row.status == "rejected" and made >= since:
+            return _entry_of(row)
+    return None
 
 
 def _entry_of(row: Row[tuple[object, ...]]) -> LedgerEntry:

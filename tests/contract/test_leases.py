@@ -12,8 +12,12 @@ import pytest
 
 from stope.errors import WorkerDrainingError
 from stope.leases import Holder, Leases, LeaseStore
+from stope.llm.chat import ChatRequest, Message
+from stope.llm.ledger import LedgerEntry
+from stope.llm.scripted import finished
 from stope.records.database import Database
 from stope.records.leases import SqlLeaseStore
+from stope.records.ledger import SqlLedgerStore
 from stope.records.units import SqlUnitStore
 from stope.units import Unit, UnitOutputs, run_units
 from tests.builders import Note
@@ -225,3 +229,24 @@ async def test_processes_that_ask_the_same_at_once_pay_for_each_answer_once(
         line for out, _ in said for line in out.decode().splitlines() if line.startswith("paid")
     ]
     assert sorted(calls) == sorted(f"paid {key}" for key in KEYS)
+
+
+async def test_a_look_into_the_ledger_follows_in_the_same_transaction(database: Database) -> None:
+    ledger, leases = SqlLedgerStore(database), SqlLeaseStore(database)
+    request = ChatRequest(
+        model="scripted:model",
+        messages=(Message(role="user", content="grass"),),
+        schema_name="colour",
+        answer_schema={},
+        max_tokens=50,
+    )
+    seen: list[LedgerEntry | None] = []
+    look = ledger.look("request", BEGAN)
+    mine, theirs = holder_of("run-1"), holder_of("run-2")
+    taken = await leases.take(["request"], mine, LONG, lambda link: seen.append(look(link)))
+    entry = await ledger.receive("request", request, finished("green"), "mine-1")
+    # Also by whoever does not get the lease.
+    await leases.take(["request"], theirs, LONG, lambda link: seen.append(look(link)))
+    assert (taken, seen) == ({"request"}, [None, await ledger.find("request", BEGAN)])
+    assert seen[1] is not None
+    assert seen[1].id == entry.id

@@ -8,6 +8,8 @@ from benchmarks.bench.measure import (
     MeasurementError,
     Series,
     difference,
+    fastest,
+    fastest_less,
     plain,
     quotient,
     ratio,
@@ -42,6 +44,14 @@ def test_a_difference_is_between_neighbours() -> None:
 def test_a_quotient_shows_the_extremes_that_two_unequal_series_give() -> None:
     found = quotient("q", seconds(120), seconds(100, 110), limit=1.15)
     assert (found.value, found.low, found.high) == pytest.approx((120 / 105, 120 / 110, 1.2))
+
+
+def test_the_fastest_turns_are_compared_and_the_extremes_shown() -> None:
+    found = fastest("f", seconds(120, 105, 140), seconds(130, 100, 104), limit=1.05)
+    assert (found.value, found.low, found.high) == pytest.approx((1.05, 105 / 130, 1.4))
+    assert found.met is True
+    less = fastest_less("l", seconds(120, 105, 140), seconds(130, 100, 104))
+    assert (less.value, less.low, less.high) == (5, -25, 40)
 
 
 def test_sides_of_unequal_number_have_no_neighbours() -> None:
