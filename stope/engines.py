@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -215,6 +216,8 @@ class Engines:
         return opened
 
     async def _open_chat(self, spec: ModelSpec) -> OpenAIChatModel:
+        # In a thread: the client takes a second to import, and there are heartbeats to send.
+        await asyncio.to_thread(import_module, "stope.llm.openai_chat")
         from stope.llm.openai_chat import OpenAIChatModel
 
         settings = self._settings
@@ -229,7 +232,8 @@ class Engines:
             base_url, api_key = _openai_access(spec, settings)
         else:
             api_key = _revealed(settings.llm_api_key)
-        return OpenAIChatModel(
+        return await asyncio.to_thread(
+            OpenAIChatModel,
             label=str(spec),
             model=spec.model,
             identity=facts.identity,

@@ -80,6 +80,8 @@ class OpenAIChatModel:
         self._client = AsyncOpenAI(
             base_url=base_url, api_key=api_key, timeout=timeout, max_retries=0
         )
+        # What the client imports on first use would hold up the first call.
+        _ = self._client.chat.completions
 
     async def close(self) -> None:
         """Close the client's connections."""

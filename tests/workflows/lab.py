@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,9 @@ class Script:
     held: dict[str, asyncio.Event] = field(default_factory=dict)
     errors: dict[str, StopeError] = field(default_factory=dict)
     answer: str = "first"
+    ending: asyncio.Event | None = None
+    """Waited for once all units are committed; the activity ends well, cancelled or not."""
+    at_end: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the worker has learned that the activity is to end."""
 
@@ -72,6 +75,16 @@ class Script:
 
     async def begun(self, unit_id: str) -> bool:
         return unit_id in self.done
+
+    async def has_all_units(self) -> bool:
+        return self.at_end.is_set()
+
+    async def end(self) -> None:
+        """All units are committed."""
+        self.at_end.set()
+        while self.ending is not None and not self.ending.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.ending.wait()
 
     async def told_to_stop(self) -> bool:
         return self.stopped.is_set()
@@ -145,6 +158,7 @@ class Stages:
             report=run.advance,
             draining=run.draining,
         )
+        await script.end()
         digest = digest_of([kind.value, {name: out.text for name, out in done.outputs.items()}])
         if kind is JobType.MINE:
             digest = await services.artifacts.put_model(

@@ -119,6 +119,25 @@ async def test_a_job_that_runs_chains_when_it_is_asked_to_with_the_limits_it_has
     await lab.replays(job_id, judged.id)
 
 
+async def test_a_pause_that_comes_at_the_very_end_of_a_stage_holds_the_next_of_the_chain(
+    lab: Lab,
+) -> None:
+    script = lab.scripts[JobType.MINE]
+    script.ending = asyncio.Event()
+    async with lab.client() as client, lab.working():
+        job_id = await client.create_job("mine", lab.text(), auto_process=True)
+        await until(script.has_all_units, "the end of the units", SOON)
+        await client.pause(job_id)
+        await until(script.told_to_stop, "the worker to know", SOON)
+        script.ending.set()
+        judged = await _only(client, JobType.FLAGSHIP)
+        await becomes(client, judged.id, JobStatus.PAUSED)
+        assert (await client.job(job_id)).status is JobStatus.SUCCEEDED
+        await client.resume(judged.id)
+        assert (await client.wait(judged.id))["status"] == "succeeded"
+    await lab.replays(job_id, judged.id)
+
+
 async def test_a_stage_is_not_chained_while_its_pipeline_goes_on_with_it(lab: Lab) -> None:
     script = lab.scripts[JobType.MINE]
     release = script.hold("u1")
