@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from jobs.attempts import JobAttempts
 from jobs.connection import connect_temporal
+from jobs.dataprep import JobDataPrep
 from jobs.documents import JobDocuments
 from jobs.money import JobMoney
 from jobs.session import JobFailedError, JobPausedError
@@ -24,7 +25,7 @@ from jobs.views import JobViews
 __all__ = ["JobClient", "JobFailedError", "JobPausedError", "connect_temporal"]
 
 
-class JobClient(JobAttempts, JobMoney, JobUploads, JobViews, JobDocuments, JobUpkeep):
+class JobClient(JobAttempts, JobMoney, JobUploads, JobDataPrep, JobViews, JobDocuments, JobUpkeep):
     """One person's view of the jobs of one home, or of one cluster.
 
     Args:

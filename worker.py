@@ -24,17 +24,20 @@ from activities.keeping import KeepingActivities
 from activities.mine import MineActivities
 from activities.runs import RunActivities
 from activities.services import Services, open_services
+from activities.steps import StepActivities
 from activities.transcribe import TranscribeActivities
 from activities.upload import UploadActivities
 from client import connect_temporal
 from search_attributes import register_search_attributes
-from stope import names
+from stope import __version__, names
 from stope.errors import StopeError, UsageError
 from stope.settings import Settings, load_settings
+from stope.steps.registry import load_pipelines
 from workflows.episode import PipelineWorkflow
 from workflows.flagship import FlagshipWorkflow
 from workflows.keeping import GcWorkflow
 from workflows.mine import MineWorkflow
+from workflows.steps import StepPipelineWorkflow
 from workflows.transcribe import TranscribeWorkflow
 from workflows.upload import UploadWorkflow
 
@@ -46,6 +49,7 @@ WORKFLOWS = (
     MineWorkflow,
     FlagshipWorkflow,
     UploadWorkflow,
+    StepPipelineWorkflow,
     GcWorkflow,
 )
 
@@ -55,11 +59,21 @@ DRAIN_TIMEOUT = timedelta(minutes=20)
 HEARTBEAT_THROTTLE = timedelta(milliseconds=200)
 """The SDK would hold heartbeats back for up to a minute; ours are small, and people watch them."""
 
-STICKY_TIMEOUT = timedelta(seconds=1)
-"""How long a workflow waits for the worker that knows it: a vanished one costs so much, and a busy
-one no more than a replay of a short history. Temporal's own is 10 s."""
+BUILD_ID = f"stope-{__version__}"
+"""What a worker is called in Temporal's Web UI beside its host. The SDK's own is a digest of all
+modules that are loaded, which takes a second or two."""
 
-_STAGES_AT_ONCE = {names.ORCHESTRATION_QUEUE: 20, names.SPEECH_QUEUE: 1, names.LLM_QUEUE: 4}
+STICKY_TIMEOUT = timedelta(milliseconds=300)
+"""How long a workflow waits for the worker that knows it: a vanished one costs so much, twice where
+a pipeline waits for its stage, and a busy one no more than a replay of a short history. Temporal's
+own is 10 s."""
+
+_STAGES_AT_ONCE = {
+    names.ORCHESTRATION_QUEUE: 20,
+    names.SPEECH_QUEUE: 1,
+    names.LLM_QUEUE: 4,
+    names.VISION_QUEUE: 2,
+}
 
 
 def build_workers(client: Client, services: Services, queues: Sequence[str]) -> list[Worker]:
@@ -75,6 +89,8 @@ def build_workers(client: Client, services: Services, queues: Sequence[str]) -> 
             f"{', '.join(names.QUEUES)}."
         )
     runs = RunActivities(services)
+    # One for all queues: what a step of one made, a step of another finds in memory.
+    steps = StepActivities(services, load_pipelines(services.settings))
     activities: dict[str, list[Callable[..., Any]]] = {
         names.ORCHESTRATION_QUEUE: [
             runs.open_run,
@@ -86,25 +102,28 @@ def build_workers(client: Client, services: Services, queues: Sequence[str]) -> 
             runs.open_next,
             UploadActivities(services).upload_knowledge,
             KeepingActivities(services).collect_garbage,
+            *(steps.open_steps, steps.note_step, steps.close_steps),
         ],
         names.SPEECH_QUEUE: [TranscribeActivities(services).transcribe_audio],
         names.LLM_QUEUE: [
             MineActivities(services).mine_transcript,
             FlagshipActivities(services).evaluate_claims,
         ],
+        names.VISION_QUEUE: [],
     }
     return [
         Worker(
             client,
             task_queue=queue,
             workflows=WORKFLOWS if queue == names.ORCHESTRATION_QUEUE else (),
-            activities=activities[queue],
+            activities=[*activities[queue], steps.run_step],
             max_concurrent_activities=_STAGES_AT_ONCE[queue],
             graceful_shutdown_timeout=DRAIN_TIMEOUT,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
             interceptors=[RecordBeats()],
+            build_id=BUILD_ID,
         )
         for queue in queues
     ]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol
 
 from stope.errors import TransientError, WorkerDrainingError
-from stope.models.checkpoint import Checkpoint
-from stope.stage import StageRun
-
-CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
+from stope.models.job import JobRun
+from stope.models.progress import StageProgress
 
 FIRST_SECONDS = 1.0
 MOST_SECONDS = 30.0
@@ -22,8 +20,18 @@ _fruitless: dict[str, int] = {}
 last. Others may have gone on elsewhere."""
 
 
+class Attempt(Protocol):
+    """An attempt at a stage or a step of a run."""
+
+    run: JobRun
+
+    @property
+    def progress(self) -> StageProgress:
+        """Where it stands."""
+
+
 @contextmanager
-def backing_off(run: StageRun[CheckpointT]) -> Iterator[None]:
+def backing_off(run: Attempt) -> Iterator[None]:
     """An error that may pass leaves with the seconds to wait, unless it says so itself.
 
     They double with each attempt in a row that committed nothing. Temporal's own back-off would

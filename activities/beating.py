@@ -24,6 +24,7 @@ _RECORDS = frozenset(
     {
         *(names.OPEN_RUN, names.OPEN_STAGE, names.SAVE_STAGE, names.CLOSE_PIPELINE),
         *(names.FAIL_RUN, names.MARK_RUN, names.OPEN_NEXT, names.COLLECT_GARBAGE),
+        *(names.OPEN_STEPS, names.NOTE_STEP, names.CLOSE_STEPS),
     }
 )
 

@@ -33,6 +33,7 @@ from stope.models.route import handed_to, stages_of
 from stope.run_metrics import LOWEST
 from stope.scope import scope_of
 from stope.stage import open_mirror, resumed_checkpoint
+from stope.steps.checkpoint import ended, write_file
 
 
 class RunActivities:
@@ -257,13 +258,17 @@ class RunActivities:
             if run.status.has_result:
                 # The stage recorded its result before it was lost on the way to us.
                 return
-            await jobs.finish_run(
+            closed = await jobs.finish_run(
                 run.run_id,
                 request.status,
                 error_code=request.code,
                 error_message=request.message,
                 metrics=await self._metrics_so_far(run),
             )
+            # Read anew: until then its worker may have mirrored, and may even have succeeded.
+            run = await jobs.get_run(request.run_id)
+            if not closed and run.status.has_result:
+                return
             body = dict(run.checkpoint or {})
             meta = _meta_of(body)
             meta.error = CheckpointError(
@@ -275,8 +280,14 @@ class RunActivities:
             if "stage" in body and request.status is JobStatus.FAILED:
                 body["stage"] = "failed"
             meta.version, meta.attempt = meta.version + 1, meta.attempt + 1
-            body["stope"] = meta.model_dump(mode="json")
+            own = body.get("stope")
+            body["stope"] = (own if isinstance(own, dict) else {}) | meta.model_dump(mode="json")
+            of_steps = "steps_summary" in body and "run_guid" in body
+            if of_steps:
+                ended(body, request.status, request.message, meta.error.at)
             await jobs.write_checkpoint(run.run_id, meta.attempt, meta.version, body)
+            if of_steps:
+                await write_file(self._services.artifacts, body)
 
     async def _write_checkpoint(self, run_id: str, checkpoint: PipelineCheckpoint) -> bool:
         meta = checkpoint.stope

@@ -55,9 +55,9 @@ async def run_stage_activity(
             job = job.model_copy(update={"namespace": run.namespace})
         async with (
             reporting(request) as report,
-            _beating(report) as beat,
-            _draining() as draining,
-            _leases(services, run) as leases,
+            beating(report) as beat,
+            draining_event() as draining,
+            hold_leases(services, run) as leases,
         ):
             stage_run = _stage_run(
                 services,
@@ -183,7 +183,7 @@ async def open_ledger(services: Services, run: StageRun[CheckpointT], model: str
     return ledger
 
 
-def _leases(services: Services, run: JobRun) -> Leases:
+def hold_leases(services: Services, run: JobRun) -> Leases:
     """What this attempt holds. The server's clock orders attempts: workers' clocks may differ."""
     began = activity.info().current_attempt_scheduled_time
     return Leases(services.leases, run.run_id, began)
@@ -216,7 +216,7 @@ def _stage_run(
 
 
 @asynccontextmanager
-async def _beating(
+async def beating(
     report: Callable[[StageProgress], None],
 ) -> AsyncIterator[Callable[[StageProgress], None]]:
     """Gives a beat that is repeated while nothing new is said; news goes to ``report`` as well.
@@ -248,7 +248,7 @@ async def _beating(
 
 
 @asynccontextmanager
-async def _draining() -> AsyncIterator[asyncio.Event]:
+async def draining_event() -> AsyncIterator[asyncio.Event]:
     """An event that is set when this worker begins to leave."""
     draining = asyncio.Event()
 

@@ -12,6 +12,9 @@ from stope import names
 from stope.models.checkpoint import TranscribeCheckpoint
 from stope.models.job import Job
 from stope.models.messages import StageDone, StageRequest
+from stope.records.sources import SourceDigests
+from stope.sources.digests import remembered_digest
+from stope.sources.source import Source
 from stope.stage import StageOutcome, StageRun
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ class TranscribeActivities:
         from stope.speech.stage import transcribe
 
         services = self._services.of_run(run.run.run_id)
+        digests = SourceDigests(services.database)
+
+        async def digest_source(source: Source) -> str:
+            return await remembered_digest(source, digests)
 
         async def load_diarizer() -> Diarizer[Any]:
             return await services.engines.diarizer(run.job.config.diarizer)
@@ -46,6 +53,7 @@ class TranscribeActivities:
             load_diarizer=load_diarizer,
             scratch=services.settings.scratch,
             text_limit=services.settings.checkpoint_text_limit,
+            digest_source=digest_source,
         )
 
 

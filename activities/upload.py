@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from temporalio import activity
@@ -29,16 +30,14 @@ class UploadActivities:
 
     Args:
         services: stores of this process.
-        open_place: the destination at a URL.
+        open_place: the destination at a URL; None: the real one.
     """
 
     def __init__(
-        self,
-        services: Services,
-        open_place: Callable[[str], Destination] = open_destination,
+        self, services: Services, open_place: Callable[[str], Destination] | None = None
     ) -> None:
         self._services = services
-        self._open_place = open_place
+        self._open_place = open_place or partial(open_destination, settings=services.settings)
 
     @activity.defn(name=names.UPLOAD_KNOWLEDGE)
     async def upload_knowledge(self, request: StageRequest) -> StageDone:

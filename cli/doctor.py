@@ -19,6 +19,7 @@ from stope.dev_server import DevServer
 from stope.errors import StopeError
 from stope.llm.spec import parse_model
 from stope.models_cache import CATALOGUE, ModelsCache
+from stope.objects.address import without_secrets
 from stope.records.database import Database
 from stope.settings import Settings
 
@@ -64,7 +65,7 @@ async def _checks(settings: Settings) -> list[dict[str, object]]:
         add("records", False, str(error))
     try:
         store = ArtifactStore(settings.artifact_store_url)
-        await store.get(await store.put(b"stope doctor"))
+        await store.check()
         add("artifacts", True, store.url)
     except StopeError as error:
         add("artifacts", False, str(error))
@@ -116,5 +117,8 @@ def _variables(settings: Settings) -> dict[str, tuple[str, str]]:
         variable = str(alias[0]) if alias else f"STOPE_{name.upper()}"
         value = getattr(settings, name)
         shown = "(set)" if isinstance(value, SecretStr) else str(value if value is not None else "")
+        if name == "artifacts_url":
+            # What does not belong into it is refused, and must not be shown for that.
+            shown = without_secrets(shown)
         found[variable] = (shown, field.description or "")
     return found

@@ -96,7 +96,7 @@ async def _status(settings: Settings, job_id: str, as_json: bool) -> None:
     for run in runs:
         out.print(f"  {_describe_run(run)}", markup=False)
     for stage in view.stages if view else ():
-        out.print(f"  {stage.stage.value}: {describe(stage)}", markup=False)
+        out.print(f"  {stage.stage}: {describe(stage)}", markup=False)
     whole = together(view) if view else None
     for gap in gaps_of(job):
         out.print(f"  {gap_line(gap)}", markup=False)

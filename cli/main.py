@@ -28,6 +28,8 @@ from cli import (
     verify,
 )
 from cli import cost as cost_command
+from cli import dataprep as dataprep_command
+from cli import pipeline as pipeline_command
 from cli import plan as plan_command
 from cli import upload as upload_command
 from cli import worker as worker_command
@@ -69,7 +71,7 @@ for command in (run, up, worker_command, submit, jobs, checkpoint, result, speak
     command.register(app)
 for command in (resume, retry, redo, fork, pause, cancel):
     command.register(app)
-for command in (export, upload_command, doctor):
+for command in (export, upload_command, dataprep_command, pipeline_command, doctor):
     command.register(app)
 for command in (plan_command, cost_command):
     command.register(app)

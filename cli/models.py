@@ -93,7 +93,7 @@ def fetch_missing(settings: Settings, jobs: Iterable[Job]) -> None:
 
 
 def _weights_of(job: Job) -> list[str]:
-    if job.type is JobType.UPLOAD:
+    if job.type in (JobType.UPLOAD, JobType.STEPS):
         return []
     specs = [parse_model(name) for name in (job.config.miner_model, job.config.flagship_model)]
     names = [EMBEDDING_MODEL, *(spec.model for spec in specs if spec.provider == "embedded")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,9 +11,12 @@ from stope.settings import Settings
 from stope.speech.device import Device, choose_device
 
 Paths = Annotated[
-    list[Path],
-    # Not Typer's check of permissions: ours says how to mend it.
-    typer.Argument(metavar="PATH…", help="Recordings, or text transcripts.", readable=False),
+    # Not Typer's paths: "//" of a URL would become "/", and our sentences say how to mend it.
+    list[str],
+    typer.Argument(
+        metavar="PATH…",
+        help="Recordings, or text transcripts: files, or s3://, gs:// or https:// URLs.",
+    ),
 ]
 Llm = Annotated[
     str | None,
@@ -109,11 +111,40 @@ UploadTo = Annotated[
     typer.Option(
         "--upload-to",
         metavar="PLACE",
-        help="Publish the result there: a folder, as a path or as file:///folder.",
+        help="Publish the result there: a folder, s3://bucket/prefix, gs://bucket/prefix, "
+        "postgresql://user@host/database or https://host/path; see `stope upload --help`.",
         show_default=False,
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Start it for a running worker, and leave.")]
+RunGuid = Annotated[
+    str | None,
+    typer.Option(
+        "--run-guid",
+        metavar="ID",
+        help="Of the run's folder; made from name, input and config if left out.",
+        show_default=False,
+    ),
+]
+StrictResume = Annotated[
+    bool | None,
+    typer.Option(
+        "--strict-resume/--no-strict-resume",
+        help="Fail where what is kept of the run does not fit, instead of starting afresh.",
+        show_default=False,
+    ),
+]
+KeepCheckpoint = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep-checkpoint/--no-keep-checkpoint",
+        help="Leave the run's checkpoint and scratch files after a success, too.",
+        show_default=False,
+    ),
+]
+Fresh = Annotated[
+    bool, typer.Option("--force", help="Do everything anew; read nothing that was kept.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per job, on stdout.")]
 
 JobArgument = Annotated[

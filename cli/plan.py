@@ -25,6 +25,7 @@ from client import JobClient
 from stope.models.money import dollars
 from stope.money.plan import InputPlan, Money, RunPlan, Span, StagePlan
 from stope.settings import Settings
+from stope.sources.location import shown
 
 _SHOWN = 12
 """Inputs that are listed one by one."""
@@ -40,9 +41,10 @@ def register(app: typer.Typer) -> None:
 
 def plan(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="PATH…", help="Recordings, texts, folders of them, or jobs.", readable=False
+            metavar="PATH…",
+            help="Recordings or texts (files, s3://, gs:// or https:// URLs), folders, or jobs.",
         ),
     ],
     llm: Llm = None,
@@ -84,7 +86,7 @@ def plan(
 
 async def _plan(
     settings: Settings,
-    paths: list[Path],
+    paths: list[str],
     config: dict[str, object],
     listen: bool | None,
     as_json: bool,
@@ -101,7 +103,7 @@ async def _plan(
     if len(found.skipped) > _SKIPPED:
         status(f"skipped: {len(found.skipped) - _SKIPPED} more; --json names them all")
     if found.calls.high:
-        names = " ".join(map(str, paths))
+        names = " ".join(map(shown, paths))
         status(f"nothing was started; {command_line('run')} {names} --max-usd N keeps to a budget")
 
 

@@ -21,7 +21,7 @@ _PLAIN_SECONDS = 15.0
 _NAME, _BAR = 10, 16
 _WIDEST = 100
 _ALL = "in all"
-_MAIN = {
+_MAIN: dict[str, str] = {
     JobType.TRANSCRIBE: "transcribing",
     JobType.MINE: "mining",
     JobType.FLAGSHIP: "evaluating",
@@ -94,7 +94,7 @@ class Bars:
             if view.waiting is not None:
                 self._progress.console.print(view.waiting, markup=False, soft_wrap=False)
         for stage in view.stages:
-            name = stage.stage.value
+            name = str(stage.stage)
             if name not in self._tasks:
                 self._tasks[name] = self._progress.add_task("", total=1, stage=name, text="")
             if stage.state != "not_started":
@@ -111,7 +111,7 @@ class Bars:
         for stage in view.stages[: max(begun, default=0)]:
             if stage.state == "not_started":
                 # It lies behind us and was never begun: it had its result already.
-                self._finish(stage.stage.value)
+                self._finish(str(stage.stage))
         self._draw_together(view)
         if view.status.has_result:
             for name in self._tasks:
@@ -130,7 +130,7 @@ class Bars:
             self._update(_ALL, done, len(view.stages), text or "time left unknown")
 
     def _draw(self, stage: StageView) -> None:
-        name = stage.stage.value
+        name = str(stage.stage)
         if stage.state == "completed":
             self._finish(name)
             return
@@ -139,7 +139,7 @@ class Bars:
             text = f"waiting, attempt {stage.attempt}" if stage.attempt else "waiting"
         else:
             # The bar has the stage's name already; what it does else is worth saying.
-            text = describe(stage).removeprefix(f"{_MAIN.get(stage.stage)}, ")
+            text = describe(stage).removeprefix(f"{_MAIN.get(stage.stage, stage.stage)}, ")
         self._update(name, done, total, text)
 
     def _finish(self, name: str) -> None:
@@ -183,7 +183,7 @@ class Lines:
                 status(view.waiting)
         whole = together(view)
         for stage in view.stages:
-            name, text = stage.stage.value, describe(stage)
+            name, text = str(stage.stage), describe(stage)
             if whole is not None and stage.state == "running":
                 text = f"{text}; in all {whole}"
             kind = stage.progress.stage if stage.progress else stage.state
@@ -221,7 +221,7 @@ def together(view: JobView) -> str | None:
     return f"{'at least ' if left.at_least else ''}{clock(left.seconds)} left"
 
 
-def _parts(stage: JobType, progress: StageProgress) -> Iterator[str]:
+def _parts(stage: str, progress: StageProgress) -> Iterator[str]:
     yield progress.stage
     if progress.total is not None:
         yield f"{progress.done}/{progress.total}"
@@ -248,12 +248,12 @@ def _left(progress: StageProgress) -> str:
     return f"{about}{clock(left)} left"
 
 
-def _rate(stage: JobType, progress: StageProgress) -> str | None:
+def _rate(stage: str, progress: StageProgress) -> str | None:
     """How fast this attempt is: times real time where sound is heard, else units a minute."""
     fresh = progress.done - progress.reused
     if fresh <= 0 or progress.elapsed <= 0:
         return None
-    if stage is JobType.TRANSCRIBE and progress.audio > 0:
+    if stage == JobType.TRANSCRIBE and progress.audio > 0:
         return f"{progress.audio / progress.elapsed:.1f}x real time"
     each_minute = 60 * fresh / progress.elapsed
     return f"{each_minute:.0f}/min" if each_minute >= 10 else f"{each_minute:.1f}/min"

@@ -18,7 +18,8 @@ def print_published(job: Job, run: JobRun) -> None:
     if not isinstance(parts, dict) or "items_verified" not in parts:
         return
     sent, repaired = metrics.get("items_uploaded", 0), metrics.get("items_repaired", 0)
-    line = f"{parts.get('items_verified')} of {parts.get('items')} items are there, read back; "
+    known = "by its receipts" if parts.get("read_back") is False else "read back"
+    line = f"{parts.get('items_verified')} of {parts.get('items')} items are there, {known}; "
     line += f"{sent} sent ({_size(metrics.get('bytes_uploaded'))})" if sent else "nothing to send"
     if repaired:
         line += f", {repaired} again: gone or changed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +31,7 @@ from cli.work import begin_only, finish, say_where, work, worst
 from client import JobClient
 from stope.models.job import Job
 from stope.settings import Settings
+from stope.sources.location import shown
 
 
 def register(app: typer.Typer) -> None:
@@ -100,7 +100,7 @@ def run(
 
 async def _run(
     settings: Settings,
-    paths: list[Path],
+    paths: list[str],
     config: dict[str, object],
     begin: Callable[[JobClient, Job], Awaitable[Job]],
     force: bool,
@@ -119,7 +119,7 @@ async def _run(
             left = [path for path, job in zip(paths, jobs, strict=True) if job in open_jobs]
             status(
                 "interrupted; nothing finished is lost. Go on with: "
-                + command_line("run", *map(str, left))
+                + command_line("run", *map(shown, left))
             )
             return INTERRUPTED
         codes = [await finish(client, job.id, as_json) for job in jobs]

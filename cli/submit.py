@@ -39,7 +39,9 @@ def submit(
     job_type: Annotated[JobType, typer.Argument(metavar="TYPE", help="What to do.")],
     input_id: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="A file, or the job whose result is the input."),
+        typer.Argument(
+            metavar="INPUT", help="A file or URL, or the job whose result is the input."
+        ),
     ],
     llm: Llm = None,
     flagship_llm: FlagshipLlm = None,
@@ -61,9 +63,9 @@ def submit(
 ) -> None:
     """Start a job of one type and print its id.
 
-    Types: transcribe, mine, flagship, upload, pipeline. The input is a file, a finished job whose
-    result is taken, or a stored document (its digest or its artifact's URI). A worker does it:
-    `stope up` runs one.
+    Types: transcribe, mine, flagship, upload, pipeline. The input is a file or its s3://, gs:// or
+    https:// URL, a finished job whose result is taken, or a stored document (its digest or its
+    artifact's URI). A worker does it: `stope up` runs one.
     """
     settings = settings_with_logging()
     config: dict[str, object] = {

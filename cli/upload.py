@@ -24,7 +24,12 @@ def upload(
     job: JobArgument,
     to: Annotated[
         str,
-        typer.Option("--to", metavar="PLACE", help="A folder, as a path or as file:///folder."),
+        typer.Option(
+            "--to",
+            metavar="PLACE",
+            help="A folder; s3://bucket/prefix or gs://bucket/prefix; "
+            "postgresql://user@host/database?schema=stope; or https://host/path.",
+        ),
     ],
     force: Annotated[
         bool, typer.Option("--force", help="Put everything again, whatever was said of it before.")
@@ -37,6 +42,13 @@ def upload(
     Every item is sent whole, read back and compared. Ctrl-C or a crash loses nothing: the same
     command goes on where it stood, and sends nothing that is there already. The names that you
     gave to speakers (`stope speakers`) are in it.
+
+    A folder or a bucket gets files, JSON lines for each kind of record and all exports. A
+    PostgreSQL database gets a row for each record, in tables that are made if they are missing. An
+    HTTP endpoint gets signed batches of JSON and answers for each item. No secret belongs into
+    PLACE, which everybody can see: the worker takes STOPE_UPLOAD_HMAC_KEY (https),
+    STOPE_UPLOAD_PASSWORD or PGPASSWORD or ~/.pgpass (postgresql) and a cloud's usual variables
+    from its environment.
 
     Exit codes: 0 complete, 1 failed, 2 usage, 3 complete with gaps, 4 paused, 130 interrupted.
     """

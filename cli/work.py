@@ -21,6 +21,7 @@ from cli.models import fetch_missing
 from cli.progress import progress_view
 from cli.published import print_published
 from cli.session import working_session
+from cli.steps import print_steps
 from cli.summary import print_summary
 from client import JobClient
 from stope.dev_server import DevServer
@@ -120,6 +121,11 @@ async def finish(client: JobClient, job_id: str, as_json: bool) -> int:
             print_json(job_json(job, metrics=run.metrics))
         else:
             print_published(job, run)
+    elif job.type is JobType.STEPS:
+        if as_json:
+            print_json(job_json(job, metrics=run.metrics))
+        else:
+            print_steps(job, run)
     else:
         document = await client.document(job_id)
         paths = await client.export(job_id, client.settings.exports / job_id)

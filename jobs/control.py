@@ -139,9 +139,9 @@ class JobControl(JobOutcomes):
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             task_timeout=task_timeout(self.settings.heartbeat_timeout),
             search_attributes=(
-                start_attributes(job.type, label) if self._has_search_attributes else None
+                start_attributes(job.kind, label) if self._has_search_attributes else None
             ),
-            static_summary=title(job.type, label, job.input.kind),
+            static_summary=title(job.type, label, job.input.kind, job.kind),
             static_details=static_details(job.id, label),
         )
         return handle.first_execution_run_id or ""

@@ -13,7 +13,7 @@ from jobs.control import JobControl
 from jobs.request import read_config
 from stope.engines import check_model_names
 from stope.errors import ArtifactError, InputError, UsageError
-from stope.job_input import input_from_path, stored_digest
+from stope.job_input import input_from_location, stored_digest
 from stope.models.job import (
     InputKind,
     Job,
@@ -27,6 +27,7 @@ from stope.models.knowledge import Knowledge, MinedClaims
 from stope.models.route import HANDED_ON, handed_to
 from stope.models.transcript import Transcript
 from stope.recipes import recipe_of
+from stope.sources.location import is_remote
 from stope.upload.places import place_url
 
 _DOCUMENTS: dict[JobType, type[BaseModel]] = {
@@ -52,9 +53,10 @@ class JobCreation(JobControl):
 
         Args:
             job_type: ``transcribe``, ``mine``, ``flagship``, ``upload`` or ``pipeline``.
-            input_id: a file, the id of a finished job whose result is the input, or a stored
-                document: its digest or its artifact's URI. Any name will do where the config has
-                the file as ``file_path``.
+            input_id: a file, by its path or its ``s3://``, ``gs://`` or ``https://`` URL; the id
+                of a finished job whose result is the input; or a stored document: its digest or
+                its artifact's URI. Any name will do where the config has the file as
+                ``file_path``.
             config: what decides the output; what is left out has the settings' defaults. Beside
                 it ``file_path``, and how it is worked on: ``max_workers`` (None: found out) and
                 ``enable_parallel_processing`` (False: one call at a time).
@@ -64,6 +66,7 @@ class JobCreation(JobControl):
         Raises:
             UsageError: an unknown type, model or config field, or an input of the wrong kind.
             InputError: the file is missing or unreadable.
+            StorageUnavailableError: it is remote and cannot be reached.
         """
         await self.open()
         kind = _job_type(job_type)
@@ -83,9 +86,10 @@ class JobCreation(JobControl):
         check_model_names(config.asr_model, config.miner_model, config.flagship_model)
         if kind is JobType.UPLOAD and not config.upload_to:
             raise UsageError("An upload job needs to know where to: set upload_to in its config.")
+        recipe = recipe_of(kind, uploads=bool(config.upload_to))
         job = await self._jobs.create(
             Job(
-                id=job_id_of(kind, source.identity, config, recipe_of(kind)),
+                id=job_id_of(kind, source.identity, config, recipe),
                 type=kind,
                 input=source,
                 config=config,
@@ -93,9 +97,7 @@ class JobCreation(JobControl):
                 created_at=datetime.now(UTC),
             )
         )
-        if job.input.path != source.path and not await asyncio.to_thread(
-            Path(job.input.path).exists
-        ):
+        if job.input.path != source.path and not await _is_there(job.input.path):
             # The file was moved: the job reads it where it is now.
             await self._jobs.set_input(job.id, source)
         return await self._with_options(job, **options)
@@ -122,7 +124,7 @@ class JobCreation(JobControl):
             return await self._input_from_job(kind, await self.job(input_id))
         if (digest := stored_digest(input_id)) is not None:
             return await self._input_from_store(kind, digest)
-        source = await input_from_path(Path(input_id), self._sources)
+        source = await self._given(input_id)
         if kind is JobType.FLAGSHIP:
             raise UsageError(
                 "A flagship job judges the claims of a finished mine or pipeline job; give its id."
@@ -134,11 +136,18 @@ class JobCreation(JobControl):
             )
         if kind is JobType.MINE and source.kind is InputKind.RECORDING:
             raise UsageError(
-                f"{input_id} is not a text transcript; `stope run` transcribes a recording first."
+                f"{source.path} is not a text transcript; `stope run` transcribes a recording "
+                "first."
             )
         if kind is JobType.TRANSCRIBE and source.kind is not InputKind.RECORDING:
-            raise UsageError(f"{input_id} is text already; start at mine or pipeline.")
+            raise UsageError(f"{source.path} is text already; start at mine or pipeline.")
         return source
+
+    async def _given(self, location: str) -> JobInput:
+        """What a path or URL of the user's is."""
+        return await input_from_location(
+            location, self._sources, self._artifacts(), self.settings.scratch
+        )
 
     async def _input_from_store(self, kind: JobType, digest: str) -> JobInput:
         """A stored document as the input; it is read once, to know that it is one."""
@@ -170,6 +179,14 @@ class JobCreation(JobControl):
         return source
 
 
+async def _is_there(location: str) -> bool:
+    """Whether an input can still be read where a job has it.
+
+    Of a URL nobody knows, while what was given now has just been read.
+    """
+    return not is_remote(location) and await asyncio.to_thread(Path(location).exists)
+
+
 def _taking(kind: JobType) -> JobType:
     """The stage that takes the input of a job which starts from what another one made."""
     if kind is JobType.TRANSCRIBE:
@@ -178,8 +195,12 @@ def _taking(kind: JobType) -> JobType:
 
 
 def _job_type(value: JobType | str) -> JobType:
+    if value == JobType.STEPS:
+        raise UsageError(
+            "A job of a step pipeline is created by create_pipeline, or by `stope pipeline`."
+        )
     try:
         return JobType(value)
     except ValueError as error:
-        known = ", ".join(item.value for item in JobType)
+        known = ", ".join(item.value for item in JobType if item is not JobType.STEPS)
         raise UsageError(f"There is no job type {value!r}; there are {known}.") from error

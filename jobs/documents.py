@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jobs.session import JobSession
 from stope.artifacts import ArtifactStore
+from stope.errors import InputError, StorageUnavailableError, UsageError
 from stope.models.job import InputKind, Job, JobType, JsonObject, job_id_of
 from stope.models.route import stage_inputs
 from stope.recipes import recipe_of
@@ -15,13 +16,15 @@ from stope.report.document import Document
 from stope.report.exports import FORMATS, formats_for, write_exports
 from stope.report.facts import RunFacts, stage_facts
 from stope.report.load import load_document
-from stope.report.recording import recording_url
+from stope.report.recording import recording_url, remote_recording_url
 from stope.report.speakers import (
     SpeakerShare,
     checked_names,
     speaker_shares,
     transcript_digest_of,
 )
+from stope.sources.copies import can_be_played, input_source
+from stope.sources.location import is_remote
 
 
 class JobDocuments(JobSession):
@@ -32,11 +35,16 @@ class JobDocuments(JobSession):
 
         Raises:
             JobFailedError: it failed.
-            UsageError: it has not finished.
+            UsageError: it has not finished, or makes none.
             ArtifactError: a part of it is gone or damaged.
         """
-        result = await self.result(job_id)
         job = await self._jobs.get(job_id)
+        if job.type is JobType.STEPS:
+            raise UsageError(
+                f"The job {job.id} is a run of the step pipeline {job.kind} and makes no document; "
+                f"`stope result {job.id}` shows what it gave."
+            )
+        result = await self.result(job_id)
         return await load_document(
             job,
             result,
@@ -125,10 +133,26 @@ class JobDocuments(JobSession):
         wanted = formats or formats_for(document)
         audio: str | None = None
         if "html" in wanted and job.input.kind is InputKind.RECORDING:
-            audio = await asyncio.to_thread(
-                recording_url, Path(job.input.path), job.input.digest, folder, embed_audio
-            )
+            audio = await self._audio(job, folder, embed_audio)
         return await asyncio.to_thread(write_exports, document, folder, wanted, audio=audio)
+
+    async def _audio(self, job: Job, folder: Path, embed: bool | None) -> str | None:
+        """What a report is told about a job's recording."""
+        given = job.input
+        if not is_remote(given.path):
+            return await asyncio.to_thread(
+                recording_url, Path(given.path), given.digest, folder, embed
+            )
+        try:
+            source = await input_source(given, self._artifacts())
+        except (InputError, StorageUnavailableError):
+            if embed:
+                raise
+            return None
+        with source:
+            return await asyncio.to_thread(
+                remote_recording_url, source, given.digest, embed, link=can_be_played(source)
+            )
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -10,7 +10,6 @@ from jobs.creation import JobCreation
 from jobs.request import read_config
 from stope.engines import check_model_names
 from stope.errors import InputError, UsageError
-from stope.job_input import input_from_path
 from stope.models.job import Job, JobConfig, JobType
 from stope.money.bill import Bill, bill_of
 from stope.money.plan import InputPlan, RunPlan, Skipped
@@ -19,6 +18,7 @@ from stope.records.ledger import SqlLedgerStore
 from stope.records.rates import EarlierRates
 from stope.records.spend import SpendRecords
 from stope.records.units import SqlUnitStore
+from stope.sources.location import is_remote
 
 
 class JobMoney(JobCreation):
@@ -49,8 +49,8 @@ class JobMoney(JobCreation):
         """What `stope run` would take for some inputs. Nothing is started and no model is run.
 
         Args:
-            paths: recordings, texts, folders of them, or ids of jobs, which have a config of
-                their own.
+            paths: recordings or texts by path or URL, folders of them, or ids of jobs, which have
+                a config of their own.
             config: as for ``create_job``.
             listen: decode recordings and find their speech, which makes the plan better; None:
                 only short ones.
@@ -71,16 +71,19 @@ class JobMoney(JobCreation):
             if job is not None:
                 inputs.append(await planner.plan(job.type, job.input, job.config, listen))
                 continue
-            found = await asyncio.to_thread(_files, Path(path))
+            named = str(path)
+            found = [named]
+            if not is_remote(named):
+                found = [str(file) for file in await asyncio.to_thread(_files, Path(named))]
             for file in found:
                 try:
-                    source = await input_from_path(file, self._sources)
+                    source = await self._given(file)
                     plan = await planner.plan(JobType.PIPELINE, source, wanted, listen)
                     inputs.append(plan)
                 except InputError as error:
-                    if found == [Path(path)]:
+                    if found in ([named], [str(Path(named))]):
                         raise
-                    skipped.append(Skipped(path=str(file), reason=str(error)))
+                    skipped.append(Skipped(path=file, reason=str(error)))
         return RunPlan(inputs=tuple(inputs), skipped=tuple(skipped))
 
     async def _named(self, path: str | Path) -> Job | None:

@@ -15,7 +15,8 @@ class JobUploads(JobCreation):
 
         Args:
             job_id: a mine, flagship or pipeline job that has its result.
-            to: a folder, as a path or as ``file:///folder``.
+            to: a folder, as a path or as ``file:///folder``; or the URL of a bucket's prefix, of a
+                PostgreSQL database or of an HTTP endpoint, without a secret in it.
 
         Raises:
             UsageError: nothing can be published there, or the job gives nothing to publish.

@@ -10,6 +10,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
 from jobs.session import JobSession, comes_back
+from jobs.step_views import step_views
 from jobs.waiting import activity_waits, describe, is_open, workflow_waits
 from stope import names
 from stope.errors import ServerUnavailableError
@@ -57,10 +58,14 @@ class JobViews(JobSession):
             if (job, run) == await self._standing(job_id):
                 return _absent(job, run)
             return await self._look(job_id)
-        stages = [
-            await _stage_view(temporal, stage, stage_workflow_id, job.status is JobStatus.PAUSED)
-            for stage, stage_workflow_id in _stage_workflows(job, workflow_id)
-        ]
+        paused = job.status is JobStatus.PAUSED
+        if job.type is JobType.STEPS:
+            stages = await step_views(temporal, description, None if queued else run, paused)
+        else:
+            stages = [
+                await _stage_view(temporal, stage, stage_workflow_id, paused)
+                for stage, stage_workflow_id in _stage_workflows(job, workflow_id)
+            ]
         waiting = await workflow_waits(temporal, description)
         if job.status is JobStatus.PAUSED:
             message = (run.error_message if run else None) or "It was paused."

@@ -10,8 +10,12 @@
     │   ├── ProviderRejectedError  400, 401, 403, 404, 422, quota gone
     │   ├── RecordsError           the records cannot be read or written as they are
     │   ├── ArtifactError          a stored artifact is absent or damaged
+    │   ├── ObjectMissingError     an object store has no object of that name
+    │   ├── ObjectChangedError     an object was replaced while it was read
+    │   ├── StorageRefusedError    an object store denies us, or has no such bucket
     │   ├── DiarizationError       speakers are required and cannot be told apart
     │   ├── DestinationRefusedError    an upload's destination does not take what it is given
+    │   ├── ResumeError            a checkpoint does not fit, and must
     │   └── StageFailedError       not one unit of a stage could be done
     ├── PausedError                somebody has to decide before it goes on         (run paused)
     │   └── BudgetReachedError     the next call could pass the limit of money or tokens
@@ -20,6 +24,7 @@
     │   ├── ProviderRateLimitedError   429
     │   ├── RecordsBusyError           database locked, restarting or out of disk
     │   ├── StorageFullError       the disk for artifacts or decoded audio is full
+    │   ├── StorageUnavailableError    an object store or an input's server cannot be reached
     │   ├── DestinationUnavailableError    an upload's destination cannot be reached
     │   ├── ServerUnavailableError     Temporal does not answer
     │   └── WorkerDrainingError        this worker is leaving; another goes on
@@ -80,12 +85,28 @@ class ArtifactError(PermanentError):
     """A stored artifact is absent or its bytes do not match its digest."""
 
 
+class ObjectMissingError(PermanentError):
+    """An object store that was reached has no object of that name."""
+
+
+class ObjectChangedError(PermanentError):
+    """An object was replaced by another one while it was read."""
+
+
+class StorageRefusedError(PermanentError):
+    """An object store was reached and does not let us: no right, no credentials, no such bucket."""
+
+
 class DiarizationError(PermanentError):
     """The speakers cannot be told apart, or not by this engine in the way that is asked for."""
 
 
 class DestinationRefusedError(PermanentError):
     """The destination of an upload does not take anything from us as it is."""
+
+
+class ResumeError(PermanentError):
+    """What is kept of a run does not fit what is asked for, and a fresh start is not wanted."""
 
 
 class StageFailedError(PermanentError):
@@ -133,6 +154,10 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 class StorageFullError(TransientError):
     """The disk that a file of ours should go to is full."""
+
+
+class StorageUnavailableError(TransientError):
+    """An object store, or the server of an input, cannot be reached or fails on its side."""
 
 
 class DestinationUnavailableError(TransientError):

@@ -84,9 +84,11 @@ async def _named_inside(artifacts: ArtifactStore, sweep: Sweep) -> set[str]:
     found: set[str] = set()
     for digest in sweep.inputs:
         try:
-            found.update(name.decode() for name in _TRANSCRIPT.findall(await artifacts.get(digest)))
+            if await artifacts.may_be_document(digest):
+                data = await artifacts.get(digest)
+                found.update(name.decode() for name in _TRANSCRIPT.findall(data))
         except ArtifactError:
-            # A recording or a text is no artifact; what else is missing, its job will say.
+            # A recording or a text is seldom one; what else is missing, its job will say.
             log.debug("the input %s is not among the artifacts", digest)
     return found
 

@@ -9,7 +9,10 @@ from stope.models.job import Job, JsonObject
 from stope.models.verification import Finding
 from stope.records.mirrors import StoredMirror
 
-_LISTS = ("completed_segments", "completed_claims", "completed_items", "completed_stages")
+_LISTS = (
+    *("completed_segments", "completed_claims", "completed_items", "completed_stages"),
+    "completed_steps",
+)
 
 
 def mirror_findings(job: Job, stored: StoredMirror, expected: Checkpoint | None) -> list[Finding]:

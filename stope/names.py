@@ -5,7 +5,8 @@ from __future__ import annotations
 ORCHESTRATION_QUEUE = "orchestration"
 SPEECH_QUEUE = "speech"
 LLM_QUEUE = "llm"
-QUEUES = (ORCHESTRATION_QUEUE, SPEECH_QUEUE, LLM_QUEUE)
+VISION_QUEUE = "vision"
+QUEUES = (ORCHESTRATION_QUEUE, SPEECH_QUEUE, LLM_QUEUE, VISION_QUEUE)
 
 OPEN_RUN = "open_run"
 OPEN_STAGE = "open_stage"
@@ -18,6 +19,10 @@ TRANSCRIBE_AUDIO = "transcribe_audio"
 MINE_TRANSCRIPT = "mine_transcript"
 EVALUATE_CLAIMS = "evaluate_claims"
 UPLOAD_KNOWLEDGE = "upload_knowledge"
+OPEN_STEPS = "open_steps"
+RUN_STEP = "run_step"
+NOTE_STEP = "note_step"
+CLOSE_STEPS = "close_steps"
 COLLECT_GARBAGE = "collect_garbage"
 
 GC_WORKFLOW = "GcWorkflow"
@@ -45,6 +50,7 @@ WORKFLOW_OF_TYPE = {
     "flagship": "FlagshipWorkflow",
     "upload": "UploadWorkflow",
     "pipeline": "PipelineWorkflow",
+    "steps": "StepPipelineWorkflow",
 }
 
 SEARCH_ATTRIBUTES = {

@@ -34,10 +34,14 @@ from stope.models.gap import Gap
 from stope.models.job import Job, JobInput, JobRun, JobStatus, JobType, JsonObject
 from stope.models.knowledge import Knowledge, MinedClaims
 from stope.models.route import handed_to, stages_of
+from stope.models.steps import PipelineDefinition, StepCheckpoint, StepRecord
 from stope.models.transcript import RecordingLanguage, Transcript
 from stope.models.upload import UploadPlan
 from stope.records.uses import Use
 from stope.stage import percent
+from stope.steps.checkpoint import checkpoint_of
+from stope.steps.identity import run_guid_of
+from stope.steps.opening import RECORD_STAGE
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -127,6 +131,7 @@ class Rebuilder:
             JobType.FLAGSHIP: self._flagship,
             JobType.UPLOAD: self._upload,
             JobType.PIPELINE: self._pipeline,
+            JobType.STEPS: self._steps,
         }
         found = await making[self._job.type]()
         if self._run.error_code and self._run.status in (JobStatus.FAILED, JobStatus.CANCELLED):
@@ -261,6 +266,22 @@ class Rebuilder:
             parts = job.result.get("result")
             given = parts if isinstance(parts, dict) else {}
         return found
+
+    async def _steps(self) -> StepCheckpoint:
+        definition = self._committed.plan(PipelineDefinition)
+        if definition is None:
+            return StepCheckpoint(
+                pipeline_name=self._job.config.pipeline, run_guid=run_guid_of(self._job)
+            )
+        records: dict[str, StepRecord] = {}
+        keys: dict[str, str] = {}
+        for use in self._committed.units:
+            if use.stage != RECORD_STAGE or use.key not in self._committed.outputs:
+                continue
+            record = StepRecord.model_validate_json(self._committed.outputs[use.key])
+            if use.name == record.step:
+                records[use.name], keys[use.name] = record, use.key
+        return checkpoint_of(self._job, self._run, definition, records, keys=keys)
 
 
 def stage_input(

@@ -18,17 +18,24 @@ from stope.models.upload import ITEMS_VERSION
 from stope.report.document import EXPORT_SCHEMA
 
 
-def recipe_of(job_type: JobType) -> str:
-    """The digest of everything of ours that decides what a job of a type gives."""
+def recipe_of(job_type: JobType, *, uploads: bool = False) -> str:
+    """The digest of everything of ours that decides what a job of a type gives.
+
+    ``uploads``: whether a pipeline publishes its result, too.
+    """
     transcribe = digest_of(
         [CHUNK_PLAN_VERSION, TRANSCRIPT_SCHEMA, QUALITY_VERSION, DIARIZATION_VERSION]
     )[:16]
     mine = digest_of([mining_recipe(), ASSEMBLY_VERSION])[:16]
     flagship = digest_of([flagship_recipe(), RANKING_VERSION])[:16]
+    upload = digest_of([ITEMS_VERSION, EXPORT_SCHEMA])[:16]
+    stages = [transcribe, mine, flagship, *([upload] if uploads else [])]
     return {
         JobType.TRANSCRIBE: transcribe,
         JobType.MINE: mine,
         JobType.FLAGSHIP: flagship,
-        JobType.UPLOAD: digest_of([ITEMS_VERSION, EXPORT_SCHEMA])[:16],
-        JobType.PIPELINE: digest_of([transcribe, mine, flagship])[:16],
+        JobType.UPLOAD: upload,
+        JobType.PIPELINE: digest_of(stages)[:16],
+        # A step pipeline is found by its name, input and config; its version is in its units.
+        JobType.STEPS: "",
     }[job_type]

@@ -46,7 +46,13 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="records elsewhere: postgresql://user@host/name"
     )
-    artifacts_url: str | None = Field(default=None, description="artifacts elsewhere: file:///…")
+    artifacts_url: str | None = Field(
+        default=None,
+        description="artifacts elsewhere: file:///…, s3://bucket/prefix or gs://bucket/prefix",
+    )
+    pipelines: str = Field(
+        default="", description="modules with step pipelines of your own, with commas between"
+    )
     llm: str = Field(default=DEFAULT_LLM, description="the default language model")
     asr: str = Field(default=DEFAULT_ASR, description="the default speech model")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -104,6 +110,12 @@ class Settings(BaseSettings):
     )
     checkpoint_text_limit: int = Field(
         default=256 * 1024, ge=0, description="bytes of transcript a checkpoint holds at most"
+    )
+    upload_hmac_key: SecretStr | None = Field(
+        default=None, description="key that signs what is uploaded to an HTTP endpoint"
+    )
+    upload_password: SecretStr | None = Field(
+        default=None, description="password for uploads to PostgreSQL; else PGPASSWORD or ~/.pgpass"
     )
     hub_timeout: float = Field(
         default=5, gt=0, description="seconds to wait for the model hub before the mirror"

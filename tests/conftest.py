@@ -8,6 +8,9 @@ import pytest
 
 from stope.models_cache import CATALOGUE, EMBEDDING_MODEL, SPEAKER_MODEL, ModelsCache
 from stope.settings import Settings
+from tests.object_servers import gcs_server, s3_server
+
+__all__ = ["gcs_server", "s3_server"]
 
 ROOT = Path(__file__).parents[1]
 SMALL_LLM = "qwen2.5-coder-0.5b-instruct"

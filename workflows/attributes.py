@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from temporalio import workflow
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
     SearchAttributeUpdate,
     TypedSearchAttributes,
 )
-
-with workflow.unsafe.imports_passed_through():
-    from stope.models.job import JobType
 
 JOB_TYPE = SearchAttributeKey.for_keyword("StopeJobType")
 STAGE = SearchAttributeKey.for_keyword("StopeStage")
@@ -34,16 +30,15 @@ QUEUED = "queued"
 """The stage of a workflow that no worker has taken on."""
 
 
-def start_attributes(
-    job_type: JobType, label: str, *, counted: bool = True
-) -> TypedSearchAttributes:
+def start_attributes(kind: str, label: str, *, counted: bool = True) -> TypedSearchAttributes:
     """What a workflow is found by before its first task.
 
+    ``kind``: a type of job, or the name of a step pipeline.
     ``counted``: with its gaps, which says that the server knows those for gaps and cost as well. A
     cost is not set before it is known.
     """
     pairs: list[SearchAttributePair[Any]] = [
-        SearchAttributePair(JOB_TYPE, job_type.value),
+        SearchAttributePair(JOB_TYPE, str(kind)),
         SearchAttributePair(STAGE, QUEUED),
         SearchAttributePair(SOURCE, label),
         SearchAttributePair(PROGRESS, 0),

@@ -32,16 +32,14 @@ class Board:
 
     def __init__(self) -> None:
         self._heading: Heading | None = None
-        self._rows: dict[JobType, StageRow] = {}
+        self._rows: dict[str, StageRow] = {}
         self._set_attributes = False
         self._stage = QUEUED
         self._shown: dict[str, object] = {STAGE.name: QUEUED, PROGRESS.name: 0}
 
-    def open(
-        self, request: JobRequest, job_type: JobType, stages: Sequence[JobType], attempt: int
-    ) -> None:
-        """Begin an attempt at a job that has these stages."""
-        self._heading = Heading(label_of(request), job_type, request.job_id, attempt, RUNNING)
+    def open(self, request: JobRequest, kind: str, stages: Sequence[str], attempt: int) -> None:
+        """Begin an attempt at a job that has these stages, or these steps."""
+        self._heading = Heading(label_of(request), kind, request.job_id, attempt, RUNNING)
         self._rows = {stage: StageRow(stage) for stage in stages}
         self._set_attributes = request.options.search_attributes
         if workflow.info().typed_search_attributes.get(GAPS) is not None:
@@ -55,14 +53,14 @@ class Board:
             return None
         return start_attributes(stage, label, counted=GAPS.name in self._shown)
 
-    def start(self, stage: JobType, job_id: str, workflow_id: str | None = None) -> None:
+    def start(self, stage: str, job_id: str, workflow_id: str | None = None) -> None:
         """A stage begins; ``workflow_id`` is its child workflow's, if it has a page of its own."""
         self._rows[stage] = replace(
             self._rows[stage], state=RUNNING, job_id=job_id, workflow_id=workflow_id
         )
-        self._publish(stage.value if workflow_id else None)
+        self._publish(str(stage) if workflow_id or len(self._rows) > 1 else None)
 
-    def scope(self, stage: JobType) -> str | None:
+    def scope(self, stage: str) -> str | None:
         """What is left of a stage that goes on after a pause; None where nothing is known."""
         progress = self._rows[stage].progress
         if progress is None or not progress.total:
@@ -77,9 +75,10 @@ class Board:
         if row is None or row.state != RUNNING or report.attempt < row.attempt:
             return
         self._rows[row.stage] = row.reported(report)
-        self._publish(None if row.workflow_id else report.progress.stage)
+        is_alone = row.workflow_id is None and len(self._rows) == 1
+        self._publish(report.progress.stage if is_alone else None)
 
-    def finish(self, stage: JobType, job_id: str, done: StageDone, *, kept: bool = False) -> None:
+    def finish(self, stage: str, job_id: str, done: StageDone, *, kept: bool = False) -> None:
         """A stage has its result; ``kept``: from a run before this one."""
         self._rows[stage] = self._rows[stage].finished(job_id, done, kept=kept)
         self._publish(None)

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows.labels import escaped, workflow_link
 from workflows.rows import NOT_STARTED, RUNNING, StageRow, percent_of, seconds_left, spent_by
 
-_GIVES = {
+_GIVES: dict[str, tuple[str, str]] = {
     JobType.TRANSCRIBE: ("words", "{:,} words"),
     JobType.MINE: ("claims_extracted", "{:,} claims"),
     JobType.FLAGSHIP: ("claims_accepted", "{:,} claims accepted"),
@@ -53,7 +53,7 @@ class Heading:
     """What stands above the table. ``state`` is ``running`` or a job status."""
 
     label: str
-    job_type: JobType
+    kind: str
     job_id: str
     attempt: int
     state: str
@@ -64,7 +64,7 @@ def markdown(
     heading: Heading, rows: Sequence[StageRow], namespace: str, updated_at: datetime
 ) -> str:
     """The current details. ``updated_at`` is when they were made, in UTC."""
-    what = f"{heading.job_type.value}, attempt {heading.attempt}, **{_words(heading.state)}**"
+    what = f"{heading.kind}, attempt {heading.attempt}, **{_words(heading.state)}**"
     job_ids = dict.fromkeys([heading.job_id, *(row.job_id for row in rows if row.job_id)])
     parts = [
         f"**{escaped(heading.label)}**: {what}",
@@ -123,7 +123,7 @@ def _left(rows: Sequence[StageRow]) -> str:
 
 
 def _row(row: StageRow, heading: Heading, namespace: str) -> str:
-    name = row.stage.value
+    name = str(row.stage)
     runs = row.state == RUNNING and heading.state == RUNNING
     cells = (
         workflow_link(name, namespace, row.workflow_id) if row.workflow_id else name,
@@ -206,7 +206,7 @@ def _gaps(rows: Sequence[StageRow]) -> Iterator[str]:
     total = sum(row.gaps for row in rows)
     if not total:
         return
-    named = [(row.stage.value, gap) for row in rows for gap in row.named][:GAPS_NAMED]
+    named = [(row.stage, gap) for row in rows for gap in row.named][:GAPS_NAMED]
     yield f"**{_count(total)}**"
     yield ""
     yield from (f"- {stage} {_gap(gap)}" for stage, gap in named)

@@ -34,6 +34,9 @@ _STAGE_TITLES = {
 
 def source_label(source: JobInput) -> str:
     """What people call an input: its file's name, or which stored document it is."""
+    if source.kind is InputKind.FILES:
+        more = f" and {len(source.files) - 1} more" if len(source.files) > 1 else ""
+        return printable(f"{PurePath(source.path).name or 'no file'}{more}")
     if source.kind in (InputKind.RECORDING, InputKind.TEXT):
         return printable(PurePath(source.path).name)
     return f"{source.kind.value} {source.digest[:_DIGEST_CHARACTERS]}"
@@ -54,9 +57,16 @@ def label_of(request: JobRequest) -> str:
     return request.source or request.job_id
 
 
-def title(job_type: JobType, label: str, kind: InputKind = InputKind.RECORDING) -> str:
-    """The static summary of a workflow, in Markdown. ``kind`` is what a pipeline starts from."""
+def title(
+    job_type: JobType, label: str, kind: InputKind = InputKind.RECORDING, pipeline: str = ""
+) -> str:
+    """The static summary of a workflow, in Markdown.
+
+    ``kind`` is what a pipeline starts from; ``pipeline`` is the name of a step pipeline.
+    """
     name = escaped(label)
+    if job_type is JobType.STEPS:
+        return f"{pipeline} of {name}"
     if job_type is JobType.PIPELINE:
         spoken = kind is InputKind.RECORDING
         return f"Transcribe, mine and judge {name}" if spoken else f"Mine and judge {name}"

@@ -33,6 +33,9 @@ RECORD_RETRY = RetryPolicy(
 )
 """A database that is locked or restarting comes back."""
 
+OPEN_STEPS_TIMEOUT = timedelta(hours=2)
+"""What a run kept is read once, to see that it is whole; perhaps from far away. It beats."""
+
 KEEPING_TIMEOUT = timedelta(hours=2)
 """A large database is written anew when its space is given back."""
 

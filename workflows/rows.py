@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from stope.models.job import JobType
     from stope.models.messages import ProgressReport, StageDone
     from stope.models.progress import GapNote, Spent, StageProgress
 
@@ -18,13 +17,13 @@ RUNNING = "running"
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage: ``state`` is ``not started``, ``running`` or a job status.
+    """One stage, or one step: ``state`` is ``not started``, ``running`` or a job status.
 
     ``attempt`` counts the attempts of its activity. ``before`` is what earlier attempts had spent
     when they last reported. ``kept`` says that its job had its result before.
     """
 
-    stage: JobType
+    stage: str
     state: str = NOT_STARTED
     job_id: str | None = None
     workflow_id: str | None = None

@@ -14,10 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from stope import names
     from stope.models.job import JobStatus, JobType
     from stope.models.messages import (
-        Changes,
         FailRun,
         JobRequest,
-        Limits,
         NextOpened,
         OpenNext,
         OpenRun,
@@ -28,15 +26,9 @@ with workflow.unsafe.imports_passed_through():
     )
 
 from workflows.board import Board
+from workflows.doing import ActivityWorkflow
 from workflows.labels import activity_summary, label_of, static_details, title
-from workflows.pausing import (
-    PausableWorkflow,
-    is_cancelled,
-    limit_reached,
-    pipeline_of,
-    root,
-    was_stopped,
-)
+from workflows.pausing import is_cancelled, pipeline_of, root
 from workflows.policies import (
     RECORD_RETRY,
     RECORD_TIMEOUT,
@@ -49,14 +41,8 @@ from workflows.policies import (
 CANCELLED = "The job was cancelled."
 
 
-class Stage(PausableWorkflow):
+class Stage(ActivityWorkflow):
     """A workflow whose job is one activity on one queue."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._activity: workflow.ActivityHandle[StageDone] | None = None
-        self._given: RunOptions | None = None
-        """What the activity was told."""
 
     async def run_stage(
         self, request: JobRequest, stage: JobType, activity: str, queue: str
@@ -66,31 +52,9 @@ class Stage(PausableWorkflow):
         run_id = run_id_of(opened)
         self.board.open(request, stage, (stage,), opened.attempt)
         self.board.start(stage, request.job_id)
-        try:
-            done = await self._done(request, run_id, stage, activity, queue, opened)
-        except (FailureError, asyncio.CancelledError) as error:
-            raise await fail_run(request, run_id, error, self.board) from error
-        self.board.finish(stage, request.job_id, done)
-        self.board.end(done.status)
-        options = self.options_now(request)
-        if options.chain:
-            await start_next(request, run_id, options, self.board)
-        return done
 
-    async def _done(
-        self,
-        request: JobRequest,
-        run_id: str,
-        stage: JobType,
-        activity: str,
-        queue: str,
-        opened: RunOpened,
-    ) -> StageDone:
-        """The activity, done again after every pause."""
-        while True:
-            await self.wait_while_paused(request, run_id)
-            self._given = options = self.options_now(request)
-            self._activity = workflow.start_activity(
+        def start(options: RunOptions) -> workflow.ActivityHandle[StageDone]:
+            return workflow.start_activity(
                 activity,
                 StageRequest(
                     job_id=request.job_id,
@@ -110,40 +74,19 @@ class Stage(PausableWorkflow):
                     request, stage.value, opened.attempt, self.board.scope(stage) or opened.scope
                 ),
             )
-            try:
-                return await self._activity
-            except (FailureError, asyncio.CancelledError) as error:
-                limit = limit_reached(error)
-                if is_cancelled() or not (limit or was_stopped(error)):
-                    raise
-                if not self._is_outdated():
-                    # Else there is a new limit already, and the next attempt keeps to that.
-                    self.pausing = self.pausing or limit
-            finally:
-                self._activity = None
 
-    async def pass_on_pause(self, message: str) -> None:
-        """End the activity; what it has in flight is committed."""
-        if self._activity is not None:
-            self._activity.cancel()
-
-    async def pass_on_unpause(self, limits: Limits) -> None:
-        """With new limits, another activity takes over; what is in flight is committed."""
-        if self._activity is not None and self._is_outdated():
-            self._activity.cancel()
-
-    async def pass_on_changes(self, changes: Changes) -> None:
-        """The same for every change that an activity is told of."""
-        await self.pass_on_unpause(changes)
-
-    def _is_outdated(self) -> bool:
-        """Whether the activity was told something else than it would be told now."""
-        given = self._given
-        return given is not None and _told(given) != _told(self.changed(given))
-
-
-def _told(options: RunOptions) -> tuple[int | None, float | None, int | None]:
-    return options.max_workers, options.max_usd, options.max_tokens
+        try:
+            done = await self.do_activity(request, run_id, start)
+        except (FailureError, asyncio.CancelledError) as error:
+            raise await fail_run(request, run_id, error, self.board) from error
+        self.board.finish(stage, request.job_id, done)
+        self.board.end(done.status)
+        options = self.options_now(request)
+        if options.chain:
+            child = await start_next(request, run_id, options, self.board)
+            if child is not None and self.pausing is not None:
+                await _pause_next(child, self.pausing.message)
+        return done
 
 
 async def open_run(request: JobRequest) -> RunOpened:
@@ -179,10 +122,12 @@ def run_id_of(opened: RunOpened) -> str:
     return opened.run_id or workflow.info().run_id
 
 
-async def start_next(request: JobRequest, run_id: str, options: RunOptions, board: Board) -> None:
+async def start_next(
+    request: JobRequest, run_id: str, options: RunOptions, board: Board
+) -> workflow.ChildWorkflowHandle[object, StageDone] | None:
     """Open the next stage's job and start its own workflow, which goes on without us.
 
-    All links of a chain draw on the budget of the first one.
+    All links of a chain draw on the budget of the first one. None where nothing was started.
     """
     following: NextOpened = await workflow.execute_activity(
         names.OPEN_NEXT,
@@ -195,10 +140,10 @@ async def start_next(request: JobRequest, run_id: str, options: RunOptions, boar
         summary=activity_summary(request, "open the next stage's job"),
     )
     if following.job_id is None or following.type is None:
-        return
+        return None
     label = label_of(request)
     try:
-        await workflow.start_child_workflow(
+        return await workflow.start_child_workflow(
             names.WORKFLOW_OF_TYPE[following.type.value],
             JobRequest(
                 job_id=following.job_id,
@@ -218,6 +163,17 @@ async def start_next(request: JobRequest, run_id: str, options: RunOptions, boar
         )
     except WorkflowAlreadyStartedError:
         workflow.logger.info("%s runs already; the chain joins it", following.job_id)
+        return None
+
+
+async def _pause_next(child: workflow.ChildWorkflowHandle[object, StageDone], message: str) -> None:
+    """Hand on a pause that came when our own work was about to end."""
+    if not workflow.patched("a pause goes on in the chain"):
+        return
+    try:
+        await child.signal(names.PAUSE, message)
+    except FailureError as error:
+        workflow.logger.info("the next stage has ended before it was told to pause: %s", error)
 
 
 async def fail_run(
@@ -230,7 +186,7 @@ async def fail_run(
     )
     status = JobStatus.CANCELLED if cancelled else JobStatus.FAILED
     code = "Cancelled" if cancelled else _code(cause)
-    message = CANCELLED if cancelled else _sentence(cause)
+    message = CANCELLED if cancelled else sentence_of(cause)
     if board is not None:
         board.end(status, message)
     # A cancelled workflow still has to note it: the note itself must not be cancelled.
@@ -249,7 +205,8 @@ async def fail_run(
     return ApplicationError(message, type=code, non_retryable=True)
 
 
-def _sentence(error: BaseException) -> str:
+def sentence_of(error: BaseException) -> str:
+    """What a failure says to people."""
     return error.message if isinstance(error, FailureError) else str(error)
 
 

@@ -25,6 +25,7 @@ from stope.audio.length import stated_length
 from stope.audio.timeline import Samples, Timeline
 from stope.errors import NO_ROOM, InputError, StorageFullError
 from stope.models.audio import SAMPLE_RATE, AudioDamage, AudioProbe
+from stope.sources.source import Source, open_source
 
 Audio = npt.NDArray[np.float32]
 
@@ -37,20 +38,25 @@ _COUNTED = {"mp3", "aac"}
 _BETWEEN_PACKETS = 4096
 """Bytes that a container with one stream puts between two packets at most."""
 
+_NO_PROTOCOL = "none"
+"""No protocol of FFmpeg's has this name, so that none is allowed."""
+
 _DAMAGE = TypeAdapter(tuple[AudioDamage, ...])
 
 
-def probe(path: Path) -> AudioProbe:
+def probe(recording: Path | Source) -> AudioProbe:
     """What the container says about its first audio stream.
 
     Raises:
-        InputError: the file is missing, empty, unreadable, or has no audio.
+        InputError: the recording is missing, empty, unreadable, or has no audio.
+        StorageUnavailableError: it is remote and cannot be reached.
     """
-    with _open(path) as container:
+    source = _as_source(recording)
+    with open_media(source) as container:
         if not container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
             raise InputError(
-                f"{path} has no audio stream (it holds {kinds}); give a recording with sound."
+                f"{source} has no audio stream (it holds {kinds}); give a recording with sound."
             )
         stream = container.streams.audio[0]
         duration: float | None = None
@@ -67,7 +73,7 @@ def probe(path: Path) -> AudioProbe:
         )
 
 
-def decode_to_scratch(path: Path, scratch: Path) -> None:
+def decode_to_scratch(recording: Path | Source, scratch: Path) -> None:
     """Decode a recording to little-endian 16-bit samples, 16 kHz mono, published whole.
 
     Every sample stands at its time: silence fills what cannot be decoded, and ``scratch_damage``
@@ -76,20 +82,21 @@ def decode_to_scratch(path: Path, scratch: Path) -> None:
     Raises:
         InputError: nothing of it can be decoded.
         StorageFullError: the disk of the scratch file has no room for it.
+        StorageUnavailableError: it is remote and cannot be reached.
     """
     damage: list[AudioDamage] = []
     with _published(scratch) as stream:
-        for block in _decoded(path, damage):
+        for block in _decoded(_as_source(recording), damage):
             stream.write(block.astype("<i2").tobytes())
         # Before the samples are published: whoever finds them finds what is missing in them.
         with _published(_damage_file(scratch)) as notes:
             notes.write(_DAMAGE.dump_json(tuple(damage)))
 
 
-def decode_once(path: Path, scratch: Path) -> None:
+def decode_once(recording: Path | Source, scratch: Path) -> None:
     """``decode_to_scratch``, unless it has been done."""
     if not (scratch.exists() and _damage_file(scratch).exists()):
-        decode_to_scratch(path, scratch)
+        decode_to_scratch(recording, scratch)
 
 
 def scratch_damage(scratch: Path) -> tuple[AudioDamage, ...]:
@@ -150,7 +157,46 @@ def as_float(samples: Samples) -> Audio:
     return samples.astype(np.float32) / _INT16
 
 
-def _open(path: Path) -> InputContainer:
+def open_media(source: Source) -> InputContainer:
+    """A recording or video as FFmpeg reads it: the file itself, or by range what is remote.
+
+    Raises:
+        InputError: it is missing, empty, unreadable, or of no format that FFmpeg knows.
+        StorageUnavailableError: it is remote and cannot be reached.
+    """
+    if source.path is not None:
+        _check_file(source.path)
+    elif source.size == 0:
+        raise InputError(f"{source} is empty (0 bytes); give a recording.")
+    try:
+        # This file, never a protocol: a playlist inside must not make FFmpeg reach for others.
+        if source.path is not None:
+            return av.open(
+                str(source.path.absolute()),
+                mode="r",
+                metadata_errors="replace",
+                options={"protocol_whitelist": "file"},
+            )
+        return av.open(
+            source.open(),
+            mode="r",
+            metadata_errors="replace",
+            options={"protocol_whitelist": _NO_PROTOCOL},
+        )
+    except (av.FFmpegError, ValueError) as error:
+        if source.failure is not None:
+            raise source.failure from None
+        raise InputError(
+            f"{source} is not a recording that can be read ({_reason(error)}); give an audio or "
+            "video file."
+        ) from error
+
+
+def _as_source(recording: Path | Source) -> Source:
+    return open_source(recording) if isinstance(recording, Path) else recording
+
+
+def _check_file(path: Path) -> None:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path.")
     if path.is_dir():
@@ -159,29 +205,16 @@ def _open(path: Path) -> InputContainer:
         raise InputError(f"{path} cannot be read: no permission; make it readable.")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); give a recording.")
-    try:
-        # A file, never a protocol: a playlist inside must not make FFmpeg reach for others.
-        return av.open(
-            str(path.absolute()),
-            mode="r",
-            metadata_errors="replace",
-            options={"protocol_whitelist": "file"},
-        )
-    except (av.FFmpegError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a recording that can be read ({_reason(error)}); give an audio or "
-            "video file."
-        ) from error
 
 
-def _decoded(path: Path, damage: list[AudioDamage]) -> Iterator[Samples]:
+def _decoded(source: Source, damage: list[AudioDamage]) -> Iterator[Samples]:
     """The first audio stream as 16 kHz mono blocks; what is missing is added to ``damage``."""
-    probe(path)
+    probe(source)
     failure: Exception | None = None
-    with _open(path) as container:
+    with open_media(source) as container:
         stream = container.streams.audio[0]
         stream.codec_context.thread_type = "AUTO"
-        timeline = _timeline_of(path, container)
+        timeline = _timeline_of(source, container)
         reader = _Reader(container)
         while True:
             try:
@@ -194,6 +227,8 @@ def _decoded(path: Path, damage: list[AudioDamage]) -> Iterator[Samples]:
             except av.EOFError:
                 break
             except av.FFmpegError as error:
+                if source.failure is not None:
+                    raise source.failure from None
                 failure = error
                 timeline.bad_packet(reader.uncounted_seconds())
                 continue
@@ -201,17 +236,19 @@ def _decoded(path: Path, damage: list[AudioDamage]) -> Iterator[Samples]:
                 yield from timeline.blocks(frame)
             if packet.is_corrupt:
                 timeline.bad_packet()
+        if source.failure is not None:
+            raise source.failure
         yield from timeline.end()
     damage.extend(timeline.damage)
     if timeline.samples == 0:
         reason = _reason(failure) if failure else "it has no samples"
         raise InputError(
-            f"Nothing of the audio in {path} can be decoded ({reason}); the file is damaged or "
+            f"Nothing of the audio in {source} can be decoded ({reason}); the file is damaged or "
             "has zero length."
         )
 
 
-def _timeline_of(path: Path, container: InputContainer) -> Timeline:
+def _timeline_of(source: Source, container: InputContainer) -> Timeline:
     stream = container.streams.audio[0]
     begins = 0.0
     if len(container.streams) > 1 and stream.start_time is not None and stream.time_base:
@@ -219,7 +256,7 @@ def _timeline_of(path: Path, container: InputContainer) -> Timeline:
         first = (container.start_time or 0) / av.time_base
         begins = max(0.0, float(stream.start_time * stream.time_base) - first)
     return Timeline(
-        stated_length(path, container),
+        stated_length(source, container),
         begins=begins,
         breaks_are_silence="matroska" in container.format.name,
     )

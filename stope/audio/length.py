@@ -6,12 +6,12 @@ FFmpeg guesses a duration where a format has none; a guess is no ground for call
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 
 import av
 from av.container import InputContainer
 
 from stope.models.frozen import Frozen
+from stope.sources.source import Source
 
 _EXACT = {"flac", "matroska", "mov", "mp4", "webm", "caf", "asf"}
 """FFmpeg's names of the formats whose header states the duration."""
@@ -35,19 +35,19 @@ class StatedLength(Frozen):
     cut_off: bool = False
 
 
-def stated_length(path: Path, container: InputContainer) -> StatedLength:
+def stated_length(source: Source, container: InputContainer) -> StatedLength:
     """The length that a file states. Reads a few blocks of it.
 
     Args:
-        path: the file.
+        source: the file.
         container: the same file, open, with an audio stream.
     """
     names = set(container.format.name.split(","))
     if "ogg" in names:
-        return StatedLength(cut_off=_ogg_cut_off(path))
+        return StatedLength(cut_off=_ogg_cut_off(source))
     if "wav" in names:
-        return _wave_length(path)
-    if names & _EXACT or ("mp3" in names and _has_frame_count(path)):
+        return _wave_length(source)
+    if names & _EXACT or ("mp3" in names and _has_frame_count(source)):
         return StatedLength(seconds=_header_seconds(container))
     return StatedLength()
 
@@ -74,9 +74,9 @@ def _clock_seconds(text: str) -> float | None:
         return None
 
 
-def _ogg_cut_off(path: Path) -> bool:
+def _ogg_cut_off(source: Source) -> bool:
     """Whether the last page is not whole, or is not marked as the last (RFC 3533, section 6)."""
-    with path.open("rb") as file:
+    with source.open() as file:
         size = file.seek(0, 2)
         start = file.seek(max(0, size - _OGG_TAIL))
         tail = file.read()
@@ -89,11 +89,11 @@ def _ogg_cut_off(path: Path) -> bool:
     return len(lacing) < header[26] or end > size or not header[5] & _OGG_END_OF_STREAM
 
 
-def _wave_length(path: Path) -> StatedLength:
+def _wave_length(source: Source) -> StatedLength:
     """What the header of a RIFF WAVE file says, whatever follows it."""
     byte_rate = 0
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    size = source.size
+    with source.open() as file:
         if file.read(4) != b"RIFF":
             return StatedLength()
         file.seek(12)
@@ -110,9 +110,9 @@ def _wave_length(path: Path) -> StatedLength:
     return StatedLength()
 
 
-def _has_frame_count(path: Path) -> bool:
+def _has_frame_count(source: Source) -> bool:
     """Whether an MP3's first frame is a Xing, Info or VBRI header, which counts the frames."""
-    with path.open("rb") as file:
+    with source.open() as file:
         head = file.read(10)
         tagged = head[:3] == b"ID3" and len(head) == 10
         # The length of an ID3v2 tag has seven bits in each byte.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
+from pathlib import PurePath
 
 from stope.artifacts import ArtifactStore
 from stope.errors import InputError
@@ -11,26 +10,25 @@ from stope.identity import digest_bytes
 from stope.mining.parsing import parse_transcript
 from stope.models.job import InputKind, JobInput
 from stope.models.transcript import Transcript
+from stope.sources.copies import read_text
 
 
 async def load_transcript(source: JobInput, artifacts: ArtifactStore) -> tuple[str, Transcript]:
     """The transcript of a job's input, and the digest of its stored form.
 
     Raises:
-        InputError: the text file cannot be read, or changed since the job was made.
+        InputError: the text cannot be read, or changed since the job was made.
+        StorageUnavailableError: it is remote and cannot be reached.
         ArtifactError: the stored transcript is gone or damaged.
     """
     if source.kind is InputKind.TRANSCRIPT:
         return source.digest, await artifacts.get_model(source.digest, Transcript)
-    path = Path(source.path)
-    try:
-        data = await asyncio.to_thread(path.read_bytes)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+    data = await read_text(source, artifacts)
     if digest_bytes(data) != source.digest:
         raise InputError(
-            f"{path} has changed since this job was made; run it again and its new content "
+            f"{source.path} has changed since this job was made; run it again and its new content "
             "becomes a job of its own."
         )
+    path = PurePath(source.path)
     transcript = parse_transcript(data, path.suffix.lower(), path.name)
     return await artifacts.put_model(transcript), transcript

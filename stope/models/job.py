@@ -23,6 +23,8 @@ class JobType(StrEnum):
     FLAGSHIP = "flagship"
     UPLOAD = "upload"
     PIPELINE = "pipeline"
+    STEPS = "steps"
+    """Any step pipeline; which one is in its config."""
 
 
 class JobStatus(StrEnum):
@@ -55,14 +57,26 @@ class InputKind(StrEnum):
     TRANSCRIPT = "transcript"
     CLAIMS = "claims"
     KNOWLEDGE = "knowledge"
+    FILES = "files"
+
+
+class InputFile(Frozen):
+    """One file of an input that has several."""
+
+    path: str = Field(description="as the user gave it, absolute; or its URL")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content")
 
 
 class JobInput(Frozen):
-    """What a job works on: its content's digest, and where it was given."""
+    """What a job works on: its content's digest, and where it was given.
+
+    Of several files, ``digest`` is that of the list of theirs, and ``path`` the first one's.
+    """
 
     kind: InputKind
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content")
     path: str = Field(description="as the user gave it, absolute; or the artifact's URI")
+    files: tuple[InputFile, ...] = Field(default=(), description="of a step pipeline, in order")
 
     @property
     def identity(self) -> str:
@@ -105,6 +119,9 @@ class DiarizerName(StrEnum):
     SPEAKRS = "speakrs"
 
 
+_OF_STEP_PIPELINES = ("pipeline", "pipeline_config", "run_guid")
+
+
 class JobConfig(Frozen):
     """Everything of a request that decides its output. All of it is part of the job's id."""
 
@@ -121,6 +138,13 @@ class JobConfig(Frozen):
     segment_tokens: int = Field(default=750, ge=50, le=20_000)
     accept_cached: AcceptCached = AcceptCached.EXACT
     upload_to: str = Field(default="", description="URL of the place that an upload fills")
+    pipeline: str = Field(default="", description="the name of a step pipeline")
+    pipeline_config: JsonObject = Field(
+        default_factory=dict, description="its own config, in its own model's form"
+    )
+    run_guid: str = Field(
+        default="", max_length=64, description="of its run; made from the request where not given"
+    )
 
     def for_type(self, job_type: JobType) -> JsonObject:
         """The fields that decide a job type's output, so that no other changes its id."""
@@ -129,7 +153,10 @@ class JobConfig(Frozen):
             JobType.MINE: ("miner_model", "segment_tokens", "selection", "accept_cached"),
             JobType.FLAGSHIP: ("flagship_model", "accept_cached"),
             JobType.UPLOAD: ("upload_to",),
-            JobType.PIPELINE: tuple(JobConfig.model_fields),
+            JobType.PIPELINE: tuple(
+                name for name in JobConfig.model_fields if name not in _OF_STEP_PIPELINES
+            ),
+            JobType.STEPS: _OF_STEP_PIPELINES,
         }[job_type]
         values = {name: getattr(self, name) for name in fields}
         # These came later: jobs from before them keep their ids.
@@ -142,11 +169,19 @@ class JobConfig(Frozen):
 def job_id_of(job_type: JobType, source: str, config: JobConfig, recipe: str) -> str:
     """``<type>-<hash>``: the same request finds the same job, in any process.
 
+    A step pipeline's begins with the pipeline's name.
+
     ``source`` is ``JobInput.identity``. ``recipe`` is the digest of the program's own prompts and
     schemas: when they change, finished jobs are made again from the units that did not.
     """
     identity = [job_type.value, source, config.for_type(job_type), recipe]
-    return f"{job_type.value}-{digest_of(identity)[:16]}"
+    return f"{_kind(job_type, config)}-{digest_of(identity)[:16]}"
+
+
+def _kind(job_type: JobType, config: JobConfig) -> str:
+    """A type of job, or the name of the step pipeline that its config names."""
+    named = config.pipeline if job_type is JobType.STEPS else ""
+    return named or job_type.value
 
 
 class JobOptions(Frozen):
@@ -158,6 +193,12 @@ class JobOptions(Frozen):
     chain: bool = False
     redo_from: JobType | None = None
     redo_namespace: str = ""
+    strict_resume: bool = Field(
+        default=False, description="a checkpoint that does not fit fails a step pipeline"
+    )
+    keep_checkpoint: bool = Field(
+        default=False, description="of a step pipeline, also when it has succeeded"
+    )
 
 
 class Job(Frozen):
@@ -176,6 +217,11 @@ class Job(Frozen):
         default=None, description="of the units that the result is made of; None: the job's"
     )
     created_at: datetime
+
+    @property
+    def kind(self) -> str:
+        """What people call what it does: its type, or the name of its step pipeline."""
+        return _kind(self.type, self.config)
 
     @property
     def is_done(self) -> bool:

@@ -25,6 +25,12 @@ class RunOptions(Frozen):
         default=None, description="this stage of a pipeline and those after it are made afresh"
     )
     redo_namespace: str = Field(default="", description="of the units of the stages made afresh")
+    strict_resume: bool = Field(
+        default=False, description="a checkpoint that does not fit fails a step pipeline"
+    )
+    keep_checkpoint: bool = Field(
+        default=False, description="of a step pipeline, also when it has succeeded"
+    )
 
 
 class JobRequest(Frozen):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stope import names
 from stope.models.job import InputKind, Job, JobConfig, JobInput, JobType, JsonObject
+from stope.models.steps import PipelineDefinition, StepDefinition
 
 STAGES = (JobType.TRANSCRIBE, JobType.MINE, JobType.FLAGSHIP, JobType.UPLOAD)
 """All stages, in their order."""
@@ -26,6 +28,24 @@ HANDED_ON = {
     JobType.UPLOAD: (InputKind.KNOWLEDGE, "knowledge_digest"),
 }
 """By stage: what it takes from the stage before it, and the field of that stage's result."""
+
+
+def _step_of(stage: JobType) -> StepDefinition:
+    """A stage as a step of the episode."""
+    takes = HANDED_ON[stage][0] if stage in HANDED_ON else InputKind.RECORDING
+    after = STAGES[STAGES.index(stage) + 1 :]
+    return StepDefinition(
+        name=stage.value,
+        workflow=names.WORKFLOW_OF_TYPE[stage.value],
+        needs=(takes.value,),
+        gives=tuple(HANDED_ON[one][0].value for one in after[:1]),
+    )
+
+
+EPISODE = PipelineDefinition(
+    name=JobType.PIPELINE.value, version=1, steps=tuple(_step_of(stage) for stage in STAGES)
+)
+"""The pipeline of an episode. Each step is a stage with a job and a workflow of its own."""
 
 
 def stages_of(kind: InputKind, config: JobConfig) -> tuple[JobType, ...]:

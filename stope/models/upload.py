@@ -77,3 +77,5 @@ class Receipt(Frozen):
     digest: str = Field(description="SHA-256 of the bytes it was given")
     location: str = Field(description="where it is, for people")
     written: bool = True
+    key: str | None = Field(default=None, description="the idempotency key it was sent under")
+    status: int | None = Field(default=None, description="the HTTP status it was given")

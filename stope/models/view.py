@@ -11,9 +11,12 @@ RUNNING = "running"
 
 
 class StageView(Frozen):
-    """One stage, as Temporal sees it. ``waiting`` says why nothing moves, when nothing does."""
+    """One stage, as Temporal sees it. ``waiting`` says why nothing moves, when nothing does.
 
-    stage: JobType
+    ``stage`` is a type of job, or the name of a step of a step pipeline.
+    """
+
+    stage: JobType | str
     state: str
     progress: StageProgress | None = None
     attempt: int = 0

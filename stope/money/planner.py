@@ -5,12 +5,11 @@ Nothing is started, no model is loaded, and no server is needed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
+from pathlib import PurePath
 
 from stope.artifacts import ArtifactStore
 from stope.engines import chat_facts
@@ -39,6 +38,7 @@ from stope.recipes import recipe_of
 from stope.records.jobs import JobRecords
 from stope.records.rates import EarlierRates
 from stope.settings import Settings
+from stope.sources.copies import input_source, read_text
 from stope.speech.spec import remote_model
 from stope.units import UnitStore
 
@@ -76,7 +76,8 @@ class Planner:
         Raises:
             InputError: the input cannot be read.
         """
-        job_id = job_id_of(kind, source.identity, config, recipe_of(kind))
+        recipe = recipe_of(kind, uploads=bool(config.upload_to))
+        job_id = job_id_of(kind, source.identity, config, recipe)
         stored = await self._stored(job_id)
         plan = InputPlan(
             path=source.path,
@@ -113,7 +114,7 @@ class Planner:
                 )
             else:
                 facts = await recording_facts(
-                    Path(source.path),
+                    await input_source(source, self.artifacts),
                     source.digest,
                     namespace,
                     self.units,
@@ -143,8 +144,8 @@ class Planner:
         if source.kind is InputKind.TRANSCRIPT:
             transcript = await self.artifacts.get_model(source.digest, Transcript)
         elif source.kind is InputKind.TEXT:
-            path = Path(source.path)
-            data = await asyncio.to_thread(path.read_bytes)
+            path = PurePath(source.path)
+            data = await read_text(source, self.artifacts)
             transcript = parse_transcript(data, path.suffix.lower(), path.name)
         else:
             return Known({})
@@ -186,7 +187,7 @@ class Planner:
             return plan, exactly(mined.segments), known
         ends: dict[Lean, MinedOnPaper] = {}
         for lean, (transcript, times) in known.transcripts.items():
-            key = (lean, config, len(transcript.words))
+            key = (lean, config.model_dump_json(), len(transcript.words))
             found = self._mined.get(key) if known.invented else None
             if found is None:
                 paper = self._paper(config.miner_model, namespace, lean, known.invented)
@@ -209,7 +210,7 @@ class Planner:
     async def _judging(self, known: Known, config: JobConfig, namespace: str) -> StagePlan:
         counts = {}
         for lean, (some, times) in (known.claims or {}).items():
-            key = (lean, config, len(some))
+            key = (lean, config.model_dump_json(), len(some))
             judged = self._judged.get(key) if known.invented else None
             if judged is None:
                 paper = self._paper(config.flagship_model, namespace, lean, known.invented)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stope.models.audio import ChunkPlan
 from stope.money.plan import NONE, Span, exactly
+from stope.sources.source import Source
 from stope.units import UnitStore
 
 LISTENED = 600.0
@@ -34,12 +35,17 @@ class RecordingFacts:
 
 
 async def recording_facts(
-    path: Path, digest: str, namespace: str, units: UnitStore, scratch: Path, listen: bool | None
+    source: Source,
+    digest: str,
+    namespace: str,
+    units: UnitStore,
+    scratch: Path,
+    listen: bool | None,
 ) -> RecordingFacts:
     """The facts of a recording: from its stored plan, by listening, or from its header.
 
     Args:
-        path: the file.
+        source: the recording, read where it lies.
         digest: of its content.
         namespace: of the job that would plan it.
         units: has the plan if a run made one.
@@ -56,10 +62,10 @@ async def recording_facts(
     body = await units.read_plan(chunk_plan_key(namespace, digest))
     if body is not None:
         return _planned(ChunkPlan.model_validate_json(body))
-    seconds = (await asyncio.to_thread(probe, path)).duration
+    seconds = (await asyncio.to_thread(probe, source)).duration
     wanted = listen if listen is not None else seconds is not None and seconds <= LISTENED
     if wanted:
-        return _planned(await asyncio.to_thread(_listened, path, scratch))
+        return _planned(await asyncio.to_thread(_listened, source, scratch))
     if seconds is None:
         return RecordingFacts()
     speech = SPEECH_SHARE.times(seconds, seconds)
@@ -79,14 +85,14 @@ def _planned(plan: ChunkPlan) -> RecordingFacts:
     )
 
 
-def _listened(path: Path, scratch: Path) -> ChunkPlan:
+def _listened(source: Source, scratch: Path) -> ChunkPlan:
     from stope.audio.chunks import plan_chunks
     from stope.audio.decode import decode_to_scratch
 
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="plan-") as folder:
         samples = Path(folder) / "samples.s16"
-        decode_to_scratch(path, samples)
+        decode_to_scratch(source, samples)
         return plan_chunks(samples)
 
 

@@ -39,6 +39,14 @@ class UploadReceipts:
             )
         )
 
+    async def of_run(self, destination: str, run_id: str) -> dict[str, Receipt]:
+        """The receipts that a run got at a destination and nobody has replaced, by item."""
+        query = select(upload_receipt.c.receipt_json).where(
+            upload_receipt.c.destination == destination, upload_receipt.c.run_id == run_id
+        )
+        found = [Receipt.model_validate(row[0]) for row in await self._database.fetch(query)]
+        return {receipt.item_id: receipt for receipt in found}
+
     async def at(self, destination: str) -> list[Receipt]:
         """The receipts of a destination, by item."""
         query = (

@@ -1,4 +1,4 @@
-"""Digests of input files, remembered by path, size, time and inode."""
+"""Digests of inputs: of files by path, size, time and inode, of URLs by size and version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from stope.identity import digest_file
+from stope.identity import digest_bytes, digest_file
 from stope.records.database import Database
 from stope.records.schema import source
 
@@ -30,24 +30,51 @@ class SourceDigests:
         """
         stat = await asyncio.to_thread(path.stat)
         seen = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        found = await self._known(str(path), seen)
+        if found is not None:
+            return found
+        digest = await asyncio.to_thread(digest_file, path)
+        await self._keep(str(path), seen, digest)
+        return digest
+
+    async def known(self, location: str, size: int, version: str) -> str | None:
+        """The SHA-256 of what is at a URL, if it was read while it had this size and version.
+
+        ``version`` is what its server calls it; without one nothing is known.
+        """
+        return await self._known(location, (size, *_numbers(version))) if version else None
+
+    async def keep(self, location: str, size: int, version: str, digest: str) -> None:
+        """Remember what was read at a URL, given without its query."""
+        if version:
+            await self._keep(location, (size, *_numbers(version)), digest)
+
+    async def _known(self, location: str, seen: tuple[int, int, int]) -> str | None:
         query = select(source.c.digest, source.c.size, source.c.mtime_ns, source.c.inode)
         async with self._database.reading() as connection:
-            row = (await connection.execute(query.where(source.c.path == str(path)))).first()
+            row = (await connection.execute(query.where(source.c.path == location))).first()
         if row is not None and (row.size, row.mtime_ns, row.inode) == seen:
             return str(row.digest)
-        digest = await asyncio.to_thread(digest_file, path)
+        return None
+
+    async def _keep(self, location: str, seen: tuple[int, int, int], digest: str) -> None:
         size, mtime_ns, inode = seen
         new = {
-            "path": str(path),
+            "path": location,
             "size": size,
             "mtime_ns": mtime_ns,
             "inode": inode,
             "digest": digest,
         }
-        old = delete(source).where(source.c.path == str(path))
+        old = delete(source).where(source.c.path == location)
         try:
             await self._database.write(old, insert(source).values(new))
         except IntegrityError:
             # Several read it at once; whoever was first is as good as we are.
-            log.debug("%s was digested by somebody else at the same time", path)
-        return digest
+            log.debug("%s was digested by somebody else at the same time", location)
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    """A version as two 63-bit numbers, in the columns that hold a file's time and inode."""
+    digest = digest_bytes(version.encode())
+    return int(digest[:16], 16) >> 1, int(digest[16:32], 16) >> 1

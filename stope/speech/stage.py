@@ -11,12 +11,15 @@ from stope.artifacts import ArtifactStore
 from stope.audio.chunks import plan_chunks
 from stope.audio.decode import Audio, as_float, decode_once, probe, read_window, remove_scratch
 from stope.errors import InputError
-from stope.identity import digest_file, digest_of
+from stope.identity import digest_of
 from stope.models.audio import CHUNK_PLAN_VERSION, Chunk, ChunkPlan
 from stope.models.checkpoint import TranscribeCheckpoint
 from stope.models.gap import Gap
 from stope.models.job import Diarize, JsonObject
 from stope.models.transcript import ChunkTranscript, Transcript
+from stope.sources.copies import input_source
+from stope.sources.digests import source_digest
+from stope.sources.source import Source
 from stope.speakers.attribution import with_speakers
 from stope.speakers.stage import Diarized, LoadDiarizer, Voices, diarize
 from stope.speech.assemble import assemble_transcript
@@ -36,6 +39,7 @@ async def transcribe(
     load_diarizer: LoadDiarizer,
     scratch: Path,
     text_limit: int,
+    digest_source: Callable[[Source], Awaitable[str]] = source_digest,
 ) -> StageOutcome:
     """Turn a recording into a stored transcript.
 
@@ -47,16 +51,18 @@ async def transcribe(
         load_diarizer: gives the engine that tells speakers apart.
         scratch: folder for decoded audio, emptied of ours at the end.
         text_limit: bytes of text that the checkpoint holds at most.
+        digest_source: gives the SHA-256 of the recording as it is now.
 
     Raises:
         InputError: the recording cannot be read, or changed since the job was made.
+        StorageUnavailableError: it is remote and cannot be reached.
         DiarizationError: speakers are required and cannot be told apart.
     """
     job, checkpoint = run.job, run.checkpoint
-    path = Path(job.input.path)
     checkpoint.stage = "validating"
     await run.enter("validating")
-    await asyncio.to_thread(_validate, path, job.input.digest)
+    source = await input_source(job.input, artifacts)
+    await _validate(source, job.input.digest, digest_source)
 
     samples = scratch / f"{job.input.digest}.s16"
     run.note("decoding")
@@ -65,7 +71,7 @@ async def transcribe(
     async def ensure_samples() -> None:
         # Another machine, or a finished run, may have left nothing here. Once, not per chunk.
         async with decoding:
-            await asyncio.to_thread(decode_once, path, samples)
+            await asyncio.to_thread(decode_once, source, samples)
 
     async def make_plan() -> ChunkPlan:
         await ensure_samples()
@@ -164,6 +170,7 @@ async def transcribe(
     checkpoint.final_result = outcome.final_result()
     await run.enter("completed")
     await asyncio.to_thread(remove_scratch, samples)
+    await asyncio.to_thread(source.close)
     return outcome
 
 
@@ -172,11 +179,13 @@ def chunk_plan_key(namespace: str, digest: str) -> str:
     return digest_of([STAGE, "plan", namespace, CHUNK_PLAN_VERSION, digest])
 
 
-def _validate(path: Path, digest: str) -> None:
-    probe(path)
-    if digest_file(path) != digest:
+async def _validate(
+    source: Source, digest: str, digest_source: Callable[[Source], Awaitable[str]]
+) -> None:
+    await asyncio.to_thread(probe, source)
+    if await digest_source(source) != digest:
         raise InputError(
-            f"{path} has changed since this job was made; run it again and its new content "
+            f"{source} has changed since this job was made; run it again and its new content "
             "becomes a job of its own."
         )
 

@@ -25,6 +25,13 @@ class Destination(Protocol):
     parallel: int
     """Items that may be on their way at once."""
 
+    keeps_records: bool
+    """Whether it is given each record as an item of its own, or else files with many."""
+
+    reads_back: bool
+    """Whether it can say what stands under an id. It may turn out that it cannot, with the first
+    question: ``digest`` gives None then, and its receipts are all there is."""
+
     async def put(self, item: Item) -> Receipt:
         """Publish an item whole, in place of what stands under its id.
 

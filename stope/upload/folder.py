@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,9 @@ _IN_THE_WAY = frozenset(
     {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 )
 
+DRAFT_SECONDS = 3600
+"""A draft that is older than this is nobody's any more."""
+
 
 class FolderDestination:
     """A folder of this machine, or one that is mounted on it.
@@ -39,6 +43,8 @@ class FolderDestination:
     """
 
     parallel = 4
+    keeps_records = False
+    reads_back = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -86,10 +92,11 @@ class FolderDestination:
                 draft.unlink(missing_ok=True)
             raise
         _flush_folder(place.parent)
-        # What an attempt that was killed left half written.
+        # What an attempt that was killed left half written, and not what somebody writes just now.
         for left in place.parent.glob(f".{place.name}.????????.part"):
             with contextlib.suppress(OSError):
-                left.unlink(missing_ok=True)
+                if time.time() - left.stat().st_mtime > DRAFT_SECONDS:
+                    left.unlink(missing_ok=True)
         return True
 
     def _digest(self, place: Path) -> str | None:

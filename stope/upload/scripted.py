@@ -30,6 +30,8 @@ class ScriptedDestination:
             after the last all is well.
         url: see ``Destination``.
         parallel: see ``Destination``.
+        keeps_records: see ``Destination``.
+        reads_back: see ``Destination``.
     """
 
     def __init__(
@@ -38,9 +40,13 @@ class ScriptedDestination:
         *,
         url: str = "scripted://place",
         parallel: int = 1,
+        keeps_records: bool = False,
+        reads_back: bool = True,
     ) -> None:
         self.url = url
         self.parallel = parallel
+        self.keeps_records = keeps_records
+        self.reads_back = reads_back
         self.kept: dict[str, bytes] = {}
         self.puts: list[str] = []
         self.reads: list[str] = []
@@ -66,7 +72,7 @@ class ScriptedDestination:
     async def digest(self, item_id: str) -> str | None:
         """See ``Destination``."""
         self.reads.append(checked_id(item_id))
-        data = self.kept.get(item_id)
+        data = self.kept.get(item_id) if self.reads_back else None
         return None if data is None else digest_bytes(data)
 
     async def close(self) -> None:

@@ -16,8 +16,8 @@ from stope.report.document import Document
 from stope.stage import StageOutcome, StageRun, percent, status_of
 from stope.units import Tally, Unit, UnitOutputs, UnitStore, run_units, stored_plan
 from stope.upload.destination import Destination
-from stope.upload.items import items_of
-from stope.upload.verifying import Verified, verify
+from stope.upload.items import items_of, records_of
+from stope.upload.verifying import Verified, slots, verify
 
 STAGE = "upload"
 
@@ -27,6 +27,9 @@ class ReceiptRecords(Protocol):
 
     async def record(self, destination: str, run_id: str, receipt: Receipt) -> None:
         """Keep a receipt with the run that got it."""
+
+    async def of_run(self, destination: str, run_id: str) -> dict[str, Receipt]:
+        """The receipts that a run got at a destination, by item."""
 
 
 async def upload(
@@ -56,7 +59,8 @@ async def upload(
         document = await read_document()
         collection = f"{job.input.kind.value}-{job.input.digest[:16]}"
         # In a thread: a long transcript takes seconds, and the heartbeat must not wait.
-        items = await asyncio.to_thread(items_of, document, collection)
+        make = records_of if destination.keeps_records else items_of
+        items = await asyncio.to_thread(make, document, collection)
         plan = await _plan(units, job.namespace, destination.url, items)
         checkpoint.total_items = len(plan.items)
 
@@ -134,9 +138,14 @@ class _Putting:
 
     async def all(self, items: Sequence[Item]) -> UnitOutputs[Receipt]:
         """Every item that has no committed receipt for this content at this place."""
-        run, checkpoint = self._run, self._run.checkpoint
+        run, checkpoint, place = self._run, self._run.checkpoint, self._destination.url
+        # An attempt that was killed has kept receipts that it did not come to commit as units.
+        kept = await self._receipts.of_run(place, run.run.run_id)
 
         async def do(unit: Unit[Item]) -> Receipt:
+            receipt = kept.get(unit.item.id)
+            if receipt is not None and receipt.digest == unit.item.digest:
+                return receipt
             return await self.again(unit.item)
 
         async def report(tally: Tally) -> None:
@@ -147,7 +156,6 @@ class _Putting:
             )
             await run.advance(tally)
 
-        place = self._destination.url
         return await run_units(
             [
                 Unit(item.name, unit_key(run.job.namespace, place, item.facts), item)
@@ -157,7 +165,7 @@ class _Putting:
             stage=STAGE,
             store=self._units,
             output=Receipt,
-            concurrency=run.max_workers or self._destination.parallel,
+            concurrency=slots(run, self._destination),
             report=report,
             draining=run.draining,
         )
@@ -197,12 +205,15 @@ def _result(
 ) -> JsonObject:
     """References and counts, the same whichever attempt did what."""
     found = document.knowledge or document.mined
+    below = "#" if destination.keeps_records else "/"
     return {
         "upload_to": destination.url,
-        "location": f"{destination.url.rstrip('/')}/{collection}",
+        "location": f"{destination.url.rstrip('/')}{below}{collection}",
         "items": len(items),
         "items_verified": verified.sound,
         "bytes": sum(len(item.data) for item in items),
+        # Else all there is are receipts: the destination cannot be asked what it has.
+        **({} if destination.reads_back else {"read_back": False}),
         f"{run.job.input.kind.value}_digest": run.job.input.digest,
         **({"transcript_digest": found.transcript_digest} if found else {}),
     }

@@ -32,7 +32,7 @@ async def verify(
     items: Sequence[Item],
     put_again: Callable[[Item], Awaitable[Receipt]],
 ) -> Verified:
-    """Read the digest of every item at the destination.
+    """Read the digest of every item at the destination, where it can be asked.
 
     It is not committed: what is true of a destination now need not be so for the next run.
 
@@ -61,7 +61,7 @@ async def verify(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(max(1, run.max_workers or destination.parallel)):
+            for _ in range(slots(run, destination)):
                 group.create_task(work())
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
@@ -72,6 +72,16 @@ async def verify(
     order = {item.id: place for place, item in enumerate(items)}
     found.failed.sort(key=lambda pair: order[pair[0].id])
     return found
+
+
+def slots(run: StageRun[UploadCheckpoint], destination: Destination) -> int:
+    """Items that are on their way at once.
+
+    Records travel in batches: how many requests there are at once is not how many items.
+    """
+    if destination.keeps_records:
+        return destination.parallel
+    return max(1, run.max_workers or destination.parallel)
 
 
 def _settled(found: Verified) -> int:
@@ -86,7 +96,7 @@ async def _mended(
     Raises:
         ItemRefusedError: it is not there, also after that.
     """
-    if await destination.digest(item.id) == item.digest:
+    if await destination.digest(item.id) == item.digest or not destination.reads_back:
         return False
     await put_again(item)
     kept = await destination.digest(item.id)

@@ -15,6 +15,10 @@ from sqlalchemy.engine import make_url
 
 from stope.records.database import Database
 from stope.records.migrate import upgrade
+from stope.upload.places import place_url
+from tests.contract.places import opened
+
+__all__ = ["opened"]
 
 ENGINES = ("sqlite", "postgresql")
 _TEMPLATE = "stope_template"
@@ -81,6 +85,14 @@ def migrated_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) ->
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "records.db")
         return f"sqlite:///{tmp_path}/records.db"
     return _new_postgres(request.getfixturevalue("postgres"), _TEMPLATE)
+
+
+@pytest.fixture
+def database_place(postgres: PostgresServer) -> str:
+    """The URL of a new database without tables, as the destination of an upload."""
+    found = make_url(_new_postgres(postgres, "template1"))
+    folder = found.query["host"]
+    return place_url(f"postgresql://{found.username}@/{found.database}?host={folder}")
 
 
 @pytest.fixture

@@ -432,6 +432,35 @@ async def test_a_job_that_starts_from_an_artifact_keeps_it(home: Home) -> None:
     assert await home.artifacts.get(digest) == b"an input by now"
 
 
+async def test_the_copy_of_an_input_stays_with_its_job_and_is_not_read_for_that(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "input"
+    digests = []
+    for content in (b"RIFF kept " * 200, b"RIFF gone " * 200):
+        file.write_bytes(content)
+        digests.append(await home.artifacts.put_file(file, compress=False))
+    await home.add_job("taker", digest=digests[0])
+    await home.age()
+    read: list[str] = []
+
+    async def get(digest: str, _name: str = "") -> bytes:
+        read.append(digest)
+        return b""
+
+    monkeypatch.setattr(home.artifacts, "get", get)
+    assert (await home.collect()).artifacts.count == 1
+    assert [await home.artifacts.exists(digest) for digest in digests] == [True, False]
+    assert read == []
+
+
+async def test_named_objects_are_nobodys_garbage(home: Home) -> None:
+    await home.artifacts.write_named("runs/5f1c/checkpoint.json", b"{}")
+    await home.age()
+    await home.collect()
+    assert await home.artifacts.read_named("runs/5f1c/checkpoint.json") == b"{}"
+
+
 async def test_space_is_given_back_when_it_stops_no_run(home: Home, engine: str) -> None:
     job_id = await home.add_job("busy")
     run_id = await home.add_run(job_id, JobStatus.RUNNING, range(1))

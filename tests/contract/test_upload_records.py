@@ -42,6 +42,9 @@ async def test_a_newer_receipt_takes_the_place_of_the_old_one_with_its_run(
     newer = receipt("talk/a", "2" * 64, written=False)
     await receipts.record(PLACE, "run-2", newer)
     assert await receipts.at(PLACE) == [newer, receipt("talk/b")]
+    assert await receipts.of_run(PLACE, "run-1") == {"talk/b": receipt("talk/b")}
+    assert await receipts.of_run(PLACE, "run-2") == {"talk/a": newer}
+    assert await receipts.of_run(OTHER, "run-2") == {}
     runs = select(upload_receipt.c.run_id).order_by(upload_receipt.c.item_id)
     assert [row.run_id for row in await database.fetch(runs)] == ["run-2", "run-1"]
 

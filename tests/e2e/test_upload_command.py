@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 
 from stope.identity import digest_file
 from tests.e2e.conftest import Stope
+from tests.e2e.test_job_commands import told_to_stop
+from tests.receiver import KEY, receiving
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +104,11 @@ def test_a_place_that_is_no_folder_fails_and_the_last_result_stands(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("{job}", "--to", "s3://bucket/x"), "s3:// addresses by this version; name a folder"),
+        (("{job}", "--to", "ftp://host/x"), "Nothing can be uploaded to ftp:// addresses; name a"),
+        (("{job}", "--to", "http://host/x"), "use https://, or write insecure+http://"),
+        (("{job}", "--to", "https://host/x?token=hush"), "signed with the key in STOPE_UPLOAD_"),
+        (("{job}", "--to", "postgresql://ann:hush@host/x"), "set STOPE_UPLOAD_PASSWORD or PG"),
+        (("{job}", "--to", "s3:///x"), "names no bucket"),
         (("{job}", "--to", ""), "needs a destination"),
         (("nosuch", "--to", "place"), "There is no job 'nosuch'"),
         (("{job}",), "--to"),
@@ -111,8 +119,109 @@ def test_a_mistake_in_the_call_is_a_sentence(
 ) -> None:
     done = scripted_stope.here("upload", *(word.format(job=job_id) for word in words))
     assert done.returncode == 2
-    assert said in done.stderr
+    assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr
+
+
+def test_a_pipeline_is_not_begun_for_a_place_that_cannot_be(
+    scripted_stope: Stope, tmp_path: Path
+) -> None:
+    talk = tmp_path / "other.txt"
+    talk.write_text("[00:00] (Ann): In 1902 the river rose by three metres.")
+    done = scripted_stope.here("run", talk, "--upload-to", "postgresql://ann:hush@host/x")
+    assert done.returncode == 2
+    assert "STOPE_UPLOAD_PASSWORD" in done.stderr
+    assert str(talk) not in scripted_stope.here("jobs", "--limit", "99", "--json").stdout
+
+
+def test_help_names_every_kind_of_place(scripted_stope: Stope) -> None:
+    for words in (("upload", "--help"), ("run", "--help")):
+        shown = scripted_stope.here(*words).stdout
+        for kind in ("s3://", "gs://", "postgresql://", "https://", "folder"):
+            assert kind in shown, (words, kind)
+
+
+def test_an_endpoint_gets_each_item_once_and_a_repeat_only_looks(
+    scripted_stope: Stope, job_id: str
+) -> None:
+    with receiving() as receiver:
+        words = ("upload", job_id, "--to", receiver.url)
+        secretless = scripted_stope(*words)
+        assert secretless.returncode == 1
+        assert "STOPE_UPLOAD_HMAC_KEY" in secretless.stderr
+        first = scripted_stope(*words, "--json", STOPE_UPLOAD_HMAC_KEY=KEY)
+        assert first.returncode == 0, first.stderr
+        body = json.loads(first.stdout)
+        assert body["result"]["result"]["items_verified"] == len(receiver.kept)
+        assert KEY not in first.stdout + first.stderr
+        lost = next(name for name in receiver.kept if "/claims/" in name)
+        receiver.forget(lost)
+        again = scripted_stope(*words, STOPE_UPLOAD_HMAC_KEY=KEY)
+        assert again.returncode == 0, again.stderr
+        assert "1 again: gone or changed" in again.stdout
+    assert receiver.sent.pop(receiver.keys[lost]) == 2
+    assert set(receiver.sent.values()) == {1}
+
+
+def test_a_pipeline_publishes_as_its_last_stage(scripted_stope: Stope, tmp_path: Path) -> None:
+    talk = tmp_path / "last.txt"
+    talk.write_text("[00:00] (Ann): In 1903 the river rose by four metres.")
+    with receiving() as receiver:
+        words = ("run", talk, "--upload-to", receiver.url, "--json")
+        done = scripted_stope(*words, STOPE_UPLOAD_HMAC_KEY=KEY)
+        assert done.returncode == 0, done.stderr
+        parts = json.loads(done.stdout)["result"]["result"]
+        assert parts["upload_to"] == receiver.url
+        assert parts["items_verified"] == len(receiver.kept) > 0
+
+
+def test_an_item_that_an_endpoint_refuses_is_a_gap_with_its_reason(
+    scripted_stope: Stope, job_id: str
+) -> None:
+    with receiving() as receiver:
+        receiver.judge = lambda item: (
+            {"status": 422, "reason": "No subtitles here."}
+            if item["name"].endswith("srt")
+            else None
+        )
+        words = ("upload", job_id, "--to", receiver.url)
+        done = scripted_stope(*words, STOPE_UPLOAD_HMAC_KEY=KEY)
+    assert done.returncode == 3, done.stderr
+    assert "(422): No subtitles here." in " ".join(done.stdout.split())
+
+
+def test_an_upload_that_is_paused_goes_on_where_it_stood(
+    scripted_stope: Stope, job_id: str
+) -> None:
+    with receiving() as receiver:
+        receiver.hold(after=0)
+        words = ("upload", job_id, "--to", receiver.url)
+        process = scripted_stope.start(*words, STOPE_UPLOAD_HMAC_KEY=KEY)
+
+        async def on_its_way() -> bool:
+            return bool(receiver.bodies)
+
+        asyncio.run(until(on_its_way, "a delivery"))
+        listed = json.loads(scripted_stope.here("jobs", "--limit", "99", "--json").stdout)
+        [upload_id] = [
+            job["job_id"]
+            for job in listed
+            if job["type"] == "upload" and job["standing"] == "running"
+        ]
+        assert scripted_stope.here("pause", upload_id, "--reason", "Not now.").returncode == 0
+        asyncio.run(told_to_stop(scripted_stope, upload_id))
+        receiver.release()
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 4, err
+        assert "Not now." in err
+        again = scripted_stope.here(*words)
+        assert again.returncode == 4, again.stderr
+        resumed = scripted_stope("resume", upload_id, "--json", STOPE_UPLOAD_HMAC_KEY=KEY)
+        assert resumed.returncode == 0, resumed.stderr
+        assert json.loads(resumed.stdout)["status"] == "succeeded"
+    # What was on its way when somebody paused was waited for.
+    assert set(receiver.sent.values()) == {1}
 
 
 def test_a_job_that_has_nothing_to_publish_says_so(scripted_stope: Stope, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@
 workflows took reports of progress and set search attributes, and stand for jobs that were open
 then. The flagship stage of those with a plain name lost its worker in the middle; the others were
 paused by hand and at a limit, chained, tried again for their gaps, or made afresh from a stage on
-(``tests/workflows/lab.py`` made them). A change of workflow code
-that breaks one of them would strand the jobs of people who upgrade: version it with
-``workflow.patched`` instead.
+(``tests/workflows/lab.py`` made them). Those of step pipelines are of
+``tests/workflows/scripted_steps.py``. A change of workflow code that breaks one of them would
+strand the jobs of people who upgrade: version it with ``workflow.patched`` instead.
 """
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ class Lab:
         )
         self.server = DevServer(self.settings)
         self.worker: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
+        """What workers have in their environment besides."""
         self._log = home / "worker.log"
 
     def start_server(self) -> None:
@@ -51,6 +53,7 @@ class Lab:
             "STOPE_MODELS": str(self.settings.models),
             "STOPE_LLM": self.settings.llm,
             "STOPE_LOG_LEVEL": "INFO",
+            **self.environment,
         }
         with self._log.open("ab") as log:
             self.worker = subprocess.Popen(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import stope.recipes
 from stope.identity import canonical_json, digest_bytes, digest_file, digest_of
 from stope.models.gap import Gap
 from stope.models.job import (
@@ -35,13 +36,18 @@ CHANGES = {
     "segment_tokens": 500,
     "accept_cached": AcceptCached.ANY_MODEL,
     "upload_to": "file:///elsewhere",
+    "pipeline": "letters",
+    "pipeline_config": {"block": 7},
+    "run_guid": "nightly-7",
 }
+OF_STEPS = {"pipeline", "pipeline_config", "run_guid"}
 DECIDES = {
     JobType.TRANSCRIBE: {"asr_model", "language", "diarize", "diarizer", "speakers"},
     JobType.MINE: {"miner_model", "selection", "segment_tokens", "accept_cached"},
     JobType.FLAGSHIP: {"flagship_model", "accept_cached"},
     JobType.UPLOAD: {"upload_to"},
-    JobType.PIPELINE: set(CHANGES),
+    JobType.PIPELINE: set(CHANGES) - OF_STEPS,
+    JobType.STEPS: OF_STEPS,
 }
 
 
@@ -88,6 +94,19 @@ def test_a_change_makes_another_job_only_where_it_decides_the_output(
 
 def test_every_type_has_a_recipe_of_its_own() -> None:
     assert len({recipe_of(job_type) for job_type in JobType}) == len(JobType)
+
+
+def test_what_decides_about_items_decides_about_pipelines_that_publish_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def recipes() -> list[str]:
+        return [recipe_of(JobType.PIPELINE, uploads=uploads) for uploads in (False, True)]
+
+    [alone, publishing] = recipes()
+    monkeypatch.setattr(stope.recipes, "ITEMS_VERSION", -1)
+    [alone_then, publishing_then] = recipes()
+    assert alone == alone_then
+    assert publishing != publishing_then
 
 
 def test_canonical_json_is_one_text_per_value() -> None:

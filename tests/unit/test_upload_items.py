@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stope.identity import digest_bytes
+from stope.identity import canonical_json, digest_bytes
 from stope.models.entity import Entity, EntityKind, Term
 from stope.models.gap import Gap
 from stope.models.knowledge import MinedClaims
 from stope.models.upload import Item
 from stope.report.document import Document
 from stope.report.exports import FORMATS, formats_for
-from stope.upload.items import INDEX, items_of
+from stope.upload.items import INDEX, PUBLICATION, items_of, records_of
 from tests.documents import TALK_DOCUMENT, hostile_document, make_claim, make_quote, mined_document
 
 GAP = Gap(stage="transcribe", unit_id="chunk_0002", reason="It is damaged.", start=1, end=2)
@@ -118,3 +118,31 @@ def test_text_that_would_like_to_be_code_stays_a_record() -> None:
     document = hostile_document()
     assert [row["rank"] for row in rows(document, "claims")] == [1, 2, 3, 4, 5]
     assert len(rows(document, "transcript")) == 2
+
+
+def test_records_are_the_same_rows_each_an_item_of_its_own() -> None:
+    items = records_of(TALK_DOCUMENT, "knowledge-1")
+    assert records_of(TALK_DOCUMENT, "knowledge-1") == items
+    found: dict[str, list[Any]] = {}
+    for item in items:
+        if item.id.count("/") == 2:
+            found.setdefault(item.id.split("/")[1], []).append(json.loads(item.data))
+    [publication] = found.pop("publication")
+    assert found == {name: rows(TALK_DOCUMENT, name) for name in found}
+    assert publication["records"] == {name: len(found.get(name, ())) for name in RECORDS}
+    assert publication["title"] == "talk.opus"
+    files = {item.id: item.data for item in items if item.id.count("/") == 1}
+    assert files == {
+        item.id: item.data
+        for item in items_of(TALK_DOCUMENT, "knowledge-1")
+        if not item.id.endswith((".jsonl", INDEX))
+    }
+    assert items[-1].id == f"knowledge-1/{PUBLICATION}"
+
+
+def test_records_hold_nothing_that_a_database_does_not_take() -> None:
+    items = records_of(hostile_document("a\0b"), "knowledge-1")
+    for item in items:
+        if item.id.count("/") == 2:
+            assert b"\\u0000" not in item.data
+            assert item.data.decode() == canonical_json(json.loads(item.data))

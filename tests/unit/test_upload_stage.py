@@ -16,6 +16,7 @@ from stope.errors import (
     DestinationUnavailableError,
     InputError,
     ItemRefusedError,
+    RecordsBusyError,
     StageFailedError,
     StopeError,
     StorageFullError,
@@ -28,7 +29,7 @@ from stope.models.upload import Item, Receipt, UploadPlan
 from stope.report.document import Document
 from stope.stage import StageOutcome, StageRun
 from stope.upload.destination import Destination
-from stope.upload.items import items_of
+from stope.upload.items import items_of, records_of
 from stope.upload.scripted import Fault, Mishap, ScriptedDestination
 from stope.upload.stage import unit_key, upload
 from tests.builders import stage_run_of
@@ -47,8 +48,14 @@ REFUSED = ItemRefusedError("It is too large for this place.")
 class Place(ScriptedDestination):
     """A scripted destination that calls back after each put."""
 
-    def __init__(self, faults: Mapping[str, Sequence[Fault]] | None = None) -> None:
-        super().__init__(faults, url=URL)
+    def __init__(
+        self,
+        faults: Mapping[str, Sequence[Fault]] | None = None,
+        *,
+        keeps_records: bool = False,
+        reads_back: bool = True,
+    ) -> None:
+        super().__init__(faults, url=URL, keeps_records=keeps_records, reads_back=reads_back)
         self.leaving_after: int | None = None
         self.draining = asyncio.Event()
 
@@ -67,6 +74,13 @@ class MemoryReceipts:
 
     async def record(self, destination: str, run_id: str, receipt: Receipt) -> None:
         self.rows[destination, receipt.item_id] = (run_id, receipt)
+
+    async def of_run(self, destination: str, run_id: str) -> dict[str, Receipt]:
+        return {
+            key[1]: receipt
+            for key, (run, receipt) in self.rows.items()
+            if (key[0], run) == (destination, run_id)
+        }
 
 
 class Uploads:
@@ -225,6 +239,27 @@ async def test_a_place_that_fails_ends_the_attempt_and_the_next_sends_the_rest(
     assert outcome.metrics["units_reused"] == 2
 
 
+async def test_a_receipt_that_was_kept_before_its_unit_is_not_asked_for_again() -> None:
+    uploads = Uploads(Place())
+    uploads.units.refusal = RecordsBusyError("They are locked.")
+    with pytest.raises(RecordsBusyError):
+        await uploads.run()
+    assert uploads.place.puts == IDS[:1]
+    assert not uploads.units.outputs
+    uploads.units.refusal = None
+    assert (await uploads.run()).status is JobStatus.SUCCEEDED
+    assert uploads.place.puts == IDS
+    # Whoever puts everything afresh does, and another content is another item.
+    await uploads.run("run-2", namespace="fresh")
+    assert uploads.place.puts == IDS * 2
+    uploads.units.outputs.clear()
+    uploads.document = TALK_DOCUMENT.model_copy(update={"speaker_names": {"ANN": "Ann Lee"}})
+    uploads.place.puts.clear()
+    await uploads.run("run-2", namespace="fresh")
+    assert f"{COLLECTION}/transcript.txt" in uploads.place.puts
+    assert f"{COLLECTION}/claims.jsonl" not in uploads.place.puts
+
+
 async def test_a_worker_that_leaves_has_committed_what_it_sent() -> None:
     uploads = Uploads(Place())
     uploads.place.leaving_after = 4
@@ -307,3 +342,28 @@ async def test_a_place_that_takes_nothing_is_a_failure_not_an_empty_success() ->
 async def test_no_destination_is_said_before_anything_is_made() -> None:
     with pytest.raises(InputError, match="names no destination"):
         await Uploads(Place(), to="").run()
+
+
+async def test_a_place_that_keeps_records_gets_each_as_an_item_of_its_own() -> None:
+    uploads = Uploads(Place(keeps_records=True))
+    outcome = await uploads.run()
+    items = records_of(TALK_DOCUMENT, COLLECTION)
+    assert uploads.place.kept == {item.id: item.data for item in items}
+    assert len(uploads.receipts.rows) == outcome.result["items_verified"] == len(items)
+    assert outcome.result["location"] == f"{URL}#{COLLECTION}"
+    uploads.document = TALK_DOCUMENT.model_copy(update={"speaker_names": {"ANN": "Ann Lee"}})
+    uploads.place.puts.clear()
+    await uploads.run("run-2")
+    records = {name for name in uploads.place.puts if name.count("/") == 2}
+    # What Ann said, and nothing else, has another name in it.
+    assert {name.split("/")[1] for name in records} == {"evidence", "transcript"}
+    assert len(records) == 2
+
+
+async def test_a_place_that_cannot_be_asked_is_believed_and_it_is_said() -> None:
+    uploads = Uploads(Place({"claims.jsonl": [Mishap.LOST]}, reads_back=False))
+    outcome = await uploads.run()
+    assert uploads.place.puts == IDS
+    assert outcome.status is JobStatus.SUCCEEDED
+    assert outcome.result["read_back"] is False
+    assert outcome.metrics["items_repaired"] == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, Worker
@@ -29,9 +30,9 @@ from stope.models.knowledge import Knowledge, MinedClaims
 from stope.records.receipts import UploadReceipts
 from stope.settings import Settings
 from stope.upload.destination import Destination
-from stope.upload.places import open_destination
 from stope.upload.scripted import ScriptedDestination
 from tests.documents import TALK, make_claim, make_quote
+from tests.receiver import KEY, Raw, receiving
 from tests.waiting import until
 from worker import WORKFLOWS
 
@@ -42,7 +43,7 @@ QUOTES: tuple[Evidence, ...] = (make_quote("Roofs lose most heat.", 0, 4),)
 @pytest.fixture
 def settings(server: Settings, tmp_path: Path) -> Settings:
     """Records and artifacts of its own; the server is shared."""
-    return server.model_copy(update={"home": tmp_path / "home"})
+    return server.model_copy(update={"home": tmp_path / "home", "upload_hmac_key": SecretStr(KEY)})
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ async def finished_job(
 async def serving(
     temporal: Client,
     services: Services,
-    open_place: Callable[[str], Destination] = open_destination,
+    open_place: Callable[[str], Destination] | None = None,
 ) -> AsyncIterator[None]:
     """An uncached worker that uploads: every workflow task replays the whole history."""
     runs = RunActivities(services)
@@ -229,6 +230,35 @@ async def test_a_place_that_comes_back_gets_the_rest_and_one_refused_item_is_a_g
     assert checkpoint["stage"] == "completed"
     assert len(checkpoint["completed_items"]) == checkpoint["total_items"] - 1
     assert checkpoint["final_result"] == result
+    await replay(temporal, upload.id)
+
+
+@pytest.mark.usefixtures("knowledge")
+async def test_an_endpoint_that_is_busy_is_waited_for_and_each_receipt_is_kept(
+    client: JobClient, temporal: Client, services: Services
+) -> None:
+    busy = Raw(503, b"busy", {"Retry-After": "1"})
+    with receiving() as receiver:
+        receiver.script = [busy, Raw(200, b'{"items": [', cut=True), busy]
+        receiver.judge = lambda item: (
+            {"status": 422, "reason": "No tables here."} if item["name"] == "claims.csv" else None
+        )
+        upload = await client.create_upload(FLAGSHIP, receiver.url)
+        async with serving(temporal, services):
+            await client.start_upload(upload.id)
+            result: Any = await client.wait(upload.id)
+        assert receiver.script == []
+        receipts = await UploadReceipts(services.database).at(receiver.url)
+        assert {item.item_id: item.key for item in receipts} == {
+            name: key for name, key in receiver.keys.items() if not name.endswith("claims.csv")
+        }
+        assert {item.status for item in receipts} == {201}
+        assert set(receiver.sent.values()) == {1}
+    assert result["status"] == "succeeded_with_gaps"
+    [gap] = result["gaps"]
+    assert gap["unit_id"] == "claims.csv"
+    assert gap["reason"].endswith("(422): No tables here.")
+    assert KEY not in (await temporal.get_workflow_handle(upload.id).fetch_history()).to_json()
     await replay(temporal, upload.id)
 
 

@@ -1,0 +1,253 @@
+"""Content-addressed objects in any object store, compressed where that pays, checked on every read.
+
+An object is published whole, so a reader sees all of it or nothing. The digest is that of the
+content, whatever the stored form.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stope.artifacts.body import Sending, read_facts
+from stope.artifacts.reader import CONTENT, ContentReader, begun_again, content_path
+from stope.compression import packed
+from stope.errors import ArtifactError, ObjectMissingError, UsageError
+from stope.identity import digest_bytes
+from stope.objects.address import checked_name
+from stope.objects.patience import Patience
+from stope.objects.places import open_store
+from stope.objects.port import PART
+from stope.objects.store import for_each, in_thread
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+Use = Callable[[str, str], Awaitable[None]]
+"""Told a digest and what it is, before it is stored or read."""
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """An object as it lies in the store: ``size`` in bytes there, ``made_at`` in UTC."""
+
+    digest: str
+    size: int
+    made_at: datetime
+
+
+class ArtifactStore:
+    """Artifacts behind one URL (``file:///…``, ``s3://…``, ``gs://…`` or ``memory://``).
+
+    Args:
+        url: where. Nothing is reached for before the first call; a folder is made.
+        patience: how often and how long a call to a store elsewhere is tried.
+
+    Raises:
+        UsageError: the URL cannot be used.
+        StorageUnavailableError: any method: the store is away or too slow; trying later may help.
+        StorageRefusedError: any method: it does not let us, or there is no such bucket.
+        StorageFullError: any method that writes: there is no room.
+    """
+
+    def __init__(self, url: str, *, patience: Patience | None = None) -> None:
+        self._store = open_store(url, patience=patience)
+        self._use: Use | None = None
+        self._reader = ContentReader(self._store)
+        self.url = self._store.url
+        self.folder = self._store.folder
+
+    def telling(self, use: Use) -> ArtifactStore:
+        """The same store, which tells of every object before it is stored or read."""
+        twin = copy.copy(self)
+        twin._use = use  # noqa: SLF001  (its own)
+        return twin
+
+    def uri(self, digest: str) -> str:
+        """Where an object lives, for people and for ``transcript_path``."""
+        return self._store.uri(content_path(digest))
+
+    async def put(self, data: bytes, name: str = "") -> str:
+        """Store bytes and return their digest. Storing the same bytes again changes nothing.
+
+        ``name`` says what they are to whoever is told of it.
+        """
+        digest = await in_thread(lambda: digest_bytes(data))
+        await self._tell(digest, name)
+        store = self._store
+
+        def send() -> None:
+            body = packed(data)
+            store.patience.call(lambda: store.raw.put(content_path(digest), body))
+
+        await in_thread(send)
+        return digest
+
+    async def put_file(self, path: Path, name: str = "", *, compress: bool = True) -> str:
+        """``put`` for a file of any size, sent in parts as it is read.
+
+        Args:
+            path: the file; it is only read.
+            name: says what it is to whoever is told of it.
+            compress: False keeps it as it is, so that ``read_range`` of it is cheap.
+
+        Raises:
+            InputError: the file changes meanwhile; nothing is published.
+            OSError: it cannot be read.
+        """
+        facts = await in_thread(lambda: read_facts(path, compress=compress))
+        await self._tell(facts.digest, name)
+        store, to = self._store, content_path(facts.digest)
+
+        def send() -> None:
+            with Sending(facts) as body:
+                if facts.size <= PART:
+                    store.raw.put(to, body.read())
+                else:
+                    store.raw.put_stream(to, body, facts.size)
+
+        await in_thread(lambda: store.patience.call(send))
+        return facts.digest
+
+    async def hold(self, digest: str, name: str = "") -> None:
+        """Note that an artifact is needed, without reading it: a unit that was kept names it."""
+        await self._tell(digest, name)
+
+    async def get(self, digest: str, name: str = "") -> bytes:
+        """The bytes of a digest.
+
+        Raises:
+            ArtifactError: it is absent, or its bytes have another digest.
+        """
+        await self._tell(digest, name)
+        return await in_thread(lambda: self._reader.get(digest))
+
+    async def get_to_file(self, digest: str, path: Path, name: str = "") -> None:
+        """Stream an artifact into a file, which gets its name when it is whole and checked.
+
+        Raises:
+            ArtifactError: it is absent, or its bytes have another digest.
+            StorageFullError: the file's disk has no room.
+        """
+        await self._tell(digest, name)
+
+        await in_thread(lambda: self._reader.get_to_file(digest, path))
+
+    async def read_range(self, digest: str, start: int, end: int) -> bytes:
+        """Bytes ``[start, end)`` of an artifact's content, fewer where it ends before.
+
+        One request for what was stored as it is (``put_file`` with ``compress=False``); what is
+        compressed is read whole and checked. A part cannot be checked against the digest.
+
+        Raises:
+            ArtifactError: it is absent, or damaged.
+        """
+        await self._tell(digest, "")
+        return await in_thread(lambda: self.range_now(digest, start, end))
+
+    async def size(self, digest: str) -> int:
+        """Bytes of an artifact's content.
+
+        Raises:
+            ArtifactError: it is absent.
+        """
+        return await in_thread(lambda: self.size_now(digest))
+
+    async def exists(self, digest: str) -> bool:
+        """Whether an artifact is there; False only where it truly is not."""
+        return await self._store.head(content_path(digest)) is not None
+
+    async def may_be_document(self, digest: str) -> bool:
+        """Whether an artifact may be a model's JSON, by its first bytes: a recording is not read.
+
+        Raises:
+            ArtifactError: it is absent.
+        """
+        return await in_thread(lambda: self._reader.may_be_document(digest))
+
+    async def put_model(self, model: BaseModel) -> str:
+        """Store a model as JSON and return its digest."""
+        return await self.put(model.model_dump_json().encode(), type(model).__name__)
+
+    async def get_model(self, digest: str, model: type[ModelT]) -> ModelT:
+        """Read a model back.
+
+        Raises:
+            ArtifactError: it is absent, damaged, or of another schema.
+        """
+        try:
+            return model.model_validate_json(await self.get(digest, model.__name__))
+        except ValidationError as error:
+            raise ArtifactError(
+                f"The artifact {self.uri(digest)} is not a {model.__name__} of this version "
+                f"({error.error_count()} fields differ); run the job again with --force."
+            ) from error
+
+    async def stored(self) -> AsyncIterator[StoredArtifact]:
+        """Every content-addressed object of the store, in no order."""
+        async for info in self._store.list(CONTENT):
+            yield StoredArtifact(info.path.rsplit("/", 1)[-1], info.size, info.modified)
+
+    def delete(self, digests: Iterable[str]) -> None:
+        """Delete objects, several at once; those that are gone already are fine. Blocks."""
+        store = self._store
+
+        def delete_one(digest: str) -> None:
+            store.patience.call(lambda: store.raw.delete(content_path(digest)))
+
+        for_each(delete_one, digests)
+
+    async def write_named(self, path: str, data: bytes) -> None:
+        """Store bytes under a name of ours, in the place of what was there; whole or not at all.
+
+        Raises:
+            UsageError: the name does not stay in the store, or is of the content-addressed part.
+        """
+        await self._store.put(_named(path), data)
+
+    async def read_named(self, path: str) -> bytes | None:
+        """The bytes under a name; None only where there truly are none."""
+        name, store = _named(path), self._store
+
+        def read() -> bytes:
+            return b"".join(piece.data for piece in store.pieces(name))
+
+        try:
+            return await in_thread(lambda: begun_again(read))
+        except ObjectMissingError:
+            return None
+
+    async def delete_named(self, path: str) -> None:
+        """Delete what is under a name; that there is nothing is fine."""
+        await self._store.delete(_named(path))
+
+    async def list_named(self, prefix: str) -> list[str]:
+        """The names below a name, in their order."""
+        return [info.path async for info in self._store.list(_named(prefix))]
+
+    async def check(self) -> None:
+        """Write, read back and delete a small object."""
+        await self._store.check()
+
+    def range_now(self, digest: str, start: int, end: int) -> bytes:
+        """``read_range`` for whoever is in a thread already. Blocks."""
+        return self._reader.range(digest, start, end)
+
+    def size_now(self, digest: str) -> int:
+        """``size`` for whoever is in a thread already. Blocks."""
+        return self._reader.size(digest)
+
+    async def _tell(self, digest: str, name: str) -> None:
+        if self._use is not None:
+            await self._use(digest, name)
+
+
+def _named(path: str) -> str:
+    if checked_name(path).partition("/")[0] == CONTENT:
+        raise UsageError(f"{path!r} is the name of an artifact, not of an object of ours.")
+    return path

@@ -1,0 +1,267 @@
+"""An object store for callers: names that are checked, calls that are tried again, no waiting.
+
+The drivers block, so that every call runs in a thread of its own pool: a store that hangs must not
+hold up decoding or the records, whose threads are others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+from uuid import uuid4
+
+from stope.errors import (
+    NO_ROOM,
+    ObjectMissingError,
+    StorageFullError,
+    StorageRefusedError,
+)
+from stope.objects import faults
+from stope.objects.address import checked_name
+from stope.objects.patience import Patience
+from stope.objects.port import PART, ObjectInfo, Piece, RawStore
+
+__all__ = ["ObjectInfo", "ObjectStore"]
+
+ResultT = TypeVar("ResultT")
+ItemT = TypeVar("ItemT")
+
+_THREADS = 16
+_POOL = ThreadPoolExecutor(_THREADS, thread_name_prefix="stope-objects")
+
+CHECK_NAME = "stope-check"
+"""Objects below this name are written by a check of the store, and deleted by it."""
+
+
+async def in_thread(do: Callable[[], ResultT]) -> ResultT:
+    """What a blocking call gives, made in the stores' own threads."""
+    return await asyncio.get_running_loop().run_in_executor(_POOL, do)
+
+
+def for_each(do: Callable[[ItemT], None], items: Iterable[ItemT]) -> None:
+    """Do something blocking with every item, several at once. Blocks.
+
+    Never called from one of the stores' own threads: all of them could wait for each other.
+    """
+    for _ in _POOL.map(do, items):
+        pass
+
+
+class ObjectStore:
+    """Bytes under names, below one URL. Every method says the same in every kind of store.
+
+    Args:
+        raw: the driver.
+        patience: how often and how long a call is tried.
+
+    Raises:
+        UsageError: a name does not stay below the URL.
+        StorageUnavailableError: the store is away or too slow, also after some attempts.
+        StorageRefusedError: it does not let us, or there is no such bucket.
+        StorageFullError: there is no room.
+    """
+
+    def __init__(self, raw: RawStore, patience: Patience) -> None:
+        self.raw = raw
+        self.patience = patience
+
+    @property
+    def url(self) -> str:
+        """Where it is; holds no credentials."""
+        return self.raw.url
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a local store."""
+        return self.raw.folder
+
+    def uri(self, path: str) -> str:
+        """Where an object lives, for people."""
+        return f"{self.url}{'' if self.url.endswith('://') else '/'}{path}"
+
+    async def put(self, path: str, data: bytes, *, only_new: bool = False) -> bool:
+        """Publish bytes whole; whoever reads at the same time finds the old ones or these.
+
+        With ``only_new`` an object that is there is left alone, and the answer is False. It may be
+        ours: when an answer is lost, what it answered is asked again.
+        """
+        checked_name(path)
+        return await in_thread(
+            lambda: self.patience.call(lambda: self.raw.put(path, data, only_new=only_new))
+        )
+
+    async def put_file(self, path: str, file: Path, *, only_new: bool = False) -> bool:
+        """``put`` for a file of any size, in parts. A part that was sent is never seen alone.
+
+        A large file with ``only_new`` is looked for first; two that begin at once both send.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        checked_name(path)
+
+        def send() -> bool:
+            with file.open("rb") as stream:
+                size = os.fstat(stream.fileno()).st_size
+                if size <= PART:
+                    return self.raw.put(path, stream.read(), only_new=only_new)
+                if only_new and self.raw.head(path) is not None:
+                    return False
+                self.raw.put_stream(path, stream, size)
+                return True
+
+        return await in_thread(lambda: self.patience.call(send))
+
+    async def get(self, path: str) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            ObjectMissingError: there is none.
+            ObjectChangedError: it was replaced while it was read.
+        """
+        checked_name(path)
+        return await in_thread(lambda: b"".join(piece.data for piece in self.pieces(path)))
+
+    async def get_range(
+        self, path: str, start: int, end: int, *, version: str | None = None
+    ) -> bytes:
+        """Bytes ``[start, end)`` of an object, fewer where it ends before.
+
+        Raises:
+            ObjectMissingError: there is none.
+            ObjectChangedError: it is not the version that was asked for.
+        """
+        checked_name(path)
+        return await in_thread(lambda: self.piece(path, start, end, version).data)
+
+    async def get_to_file(self, path: str, file: Path) -> None:
+        """Stream an object into a file, which gets its name when it is whole.
+
+        Raises:
+            ObjectMissingError: there is no such object.
+            ObjectChangedError: it was replaced while it was read.
+            StorageFullError: the file's disk has no room.
+        """
+        checked_name(path)
+
+        def receive() -> None:
+            with published(file) as stream:
+                for piece in self.pieces(path):
+                    stream.write(piece.data)
+
+        await in_thread(receive)
+
+    async def head(self, path: str) -> ObjectInfo | None:
+        """What is known of an object; None only where there truly is none."""
+        checked_name(path)
+        return await in_thread(lambda: self.patience.call(lambda: self.raw.head(path)))
+
+    async def digest(self, path: str) -> str:
+        """SHA-256 of an object's content, read in parts.
+
+        Raises:
+            ObjectMissingError: there is no such object.
+        """
+        checked_name(path)
+
+        def read() -> str:
+            sha = hashlib.sha256()
+            for piece in self.pieces(path):
+                sha.update(piece.data)
+            return sha.hexdigest()
+
+        return await in_thread(read)
+
+    async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
+        """Every object below a prefix of whole segments, in the order of their names."""
+        if prefix:
+            checked_name(prefix)
+        found = await in_thread(lambda: self.patience.call(lambda: list_of(self.raw, prefix)))
+        for info in found:
+            yield info
+
+    async def delete(self, path: str) -> None:
+        """Delete an object; that there is none is fine."""
+        checked_name(path)
+        await in_thread(lambda: self.patience.call(lambda: self.raw.delete(path)))
+
+    async def check(self) -> None:
+        """Write, read back and delete an object.
+
+        Raises:
+            StorageRefusedError: one of these is not allowed, or does not give back what was put.
+        """
+        path, data = f"{CHECK_NAME}/{uuid4().hex}", b"stope"
+        await self.put(path, data)
+        try:
+            found = await self.get(path)
+        except ObjectMissingError:
+            found = b""
+        finally:
+            await self.delete(path)
+        if found != data:
+            raise StorageRefusedError(
+                f"{self.url} does not give back what is stored there; check what is behind it."
+            )
+
+    def piece(self, path: str, start: int, end: int, version: str | None = None) -> Piece:
+        """``RawStore.get``, tried again; any length. Blocks."""
+        if start >= end:
+            found = self.patience.call(lambda: self.raw.head(path))
+            if found is None:
+                raise faults.missing(self.url, path)
+            return Piece(b"", found)
+        first = self._part(path, start, min(end, start + PART), version)
+        if len(first.data) < PART or end <= start + PART:
+            return first
+        parts, at = [first.data], start + PART
+        while at < min(end, first.info.size):
+            parts.append(self._part(path, at, min(end, at + PART), first.info.version).data)
+            at += PART
+        return Piece(b"".join(parts), first.info)
+
+    def pieces(self, path: str) -> Iterator[Piece]:
+        """A whole object, part after part, all of one version. Blocks."""
+        piece = self._part(path, 0, PART, None)
+        yield piece
+        for at in range(PART, piece.info.size, PART):
+            yield self._part(path, at, at + PART, piece.info.version)
+
+    def _part(self, path: str, start: int, end: int, version: str | None) -> Piece:
+        return self.patience.call(lambda: self.raw.get(path, start, end, version=version))
+
+
+def list_of(raw: RawStore, prefix: str) -> list[ObjectInfo]:
+    """The objects below a prefix by name. Blocks."""
+    return sorted(raw.list(prefix), key=lambda info: info.path)
+
+
+@contextmanager
+def published(file: Path) -> Iterator[BinaryIO]:
+    """A file to write, which gets its name when it is whole.
+
+    Raises:
+        StorageFullError: its disk has no room.
+    """
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+        temporary.replace(file)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise StorageFullError(
+            f"There is no room in {file.parent} ({error.strerror}); free some space and the work "
+            "goes on."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

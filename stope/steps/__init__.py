@@ -1,0 +1,1 @@
+"""Step pipelines: declared in one file each, resumed from their checkpoints by one mechanism."""

@@ -1,0 +1,247 @@
+"""The checkpoint of a step pipeline: made from the records of its steps, written, read, checked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from stope.artifacts import ArtifactStore
+from stope.errors import StopeError
+from stope.identity import canonical_json
+from stope.models.job import Job, JobRun, JobStatus, JsonObject
+from stope.models.steps import (
+    CHECKPOINT_VERSION,
+    PipelineDefinition,
+    StepCheckpoint,
+    StepCheckpointMeta,
+    StepRecord,
+    StepStatus,
+    StepSummary,
+)
+from stope.records.jobs import JobRecords
+from stope.steps.identity import checkpoint_path, config_hash, run_guid_of
+
+log = logging.getLogger(__name__)
+
+FILE_SECONDS = 10.0
+"""Work does not wait longer for a checkpoint: the records have what it would say."""
+
+OVER = (StepStatus.COMPLETED, StepStatus.SKIPPED)
+
+
+def checkpoint_of(
+    job: Job,
+    run: JobRun,
+    definition: PipelineDefinition,
+    records: Mapping[str, StepRecord],
+    *,
+    keys: Mapping[str, str],
+    generation: str = "",
+    notices: Iterable[str] = (),
+) -> StepCheckpoint:
+    """The checkpoint of a run whose steps, as far as they are over, left these records.
+
+    Args:
+        job: the run's job.
+        run: the run; steps that an earlier one finished are skipped in it.
+        definition: the pipeline.
+        records: by step.
+        keys: of the records, by step.
+        generation: see ``StepCheckpointMeta``.
+        notices: why the run began as it did.
+    """
+    given = [
+        (step, records[step.name])
+        for step in definition.steps
+        if step.name in records and records[step.name].status is StepStatus.COMPLETED
+    ]
+    return StepCheckpoint(
+        pipeline_name=definition.name,
+        run_guid=run_guid_of(job),
+        completed_steps=[step.name for step, _ in given],
+        context={name: record.gives[name] for step, record in given for name in step.gives},
+        steps_summary={
+            step.name: _summary(records.get(step.name), run) for step in definition.steps
+        },
+        stope=StepCheckpointMeta(
+            pipeline_version=definition.version,
+            steps=tuple(step.name for step in definition.steps),
+            flow=definition.flow,
+            input_hash=job.input.digest,
+            config_hash=config_hash(job),
+            namespace=job.namespace,
+            generation=generation,
+            run_id=run.run_id,
+            keys={step.name: keys[step.name] for step, _ in given},
+            gaps={step.name: record.gaps for step, record in given if record.gaps},
+            notices=tuple(notices),
+        ),
+    )
+
+
+def _summary(record: StepRecord | None, run: JobRun) -> StepSummary:
+    if record is None:
+        return StepSummary()
+    was_kept = record.status is StepStatus.COMPLETED and record.run_id != run.run_id
+    return StepSummary(
+        status=StepStatus.SKIPPED if was_kept else record.status,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        duration=record.duration,
+        attempt=record.attempt,
+        error=record.error,
+        metadata=record.metadata,
+    )
+
+
+def record_in(checkpoint: StepCheckpoint, step: str, identity: str) -> StepRecord | None:
+    """The record of a completed step, out of a checkpoint; None where it does not say enough."""
+    summary = checkpoint.steps_summary.get(step)
+    definition = checkpoint.stope
+    if step not in checkpoint.completed_steps or summary is None or summary.status not in OVER:
+        return None
+    if summary.started_at is None or summary.finished_at is None or summary.duration is None:
+        return None
+    return StepRecord(
+        step=step,
+        identity=identity,
+        run_id=definition.run_id,
+        attempt=summary.attempt,
+        started_at=summary.started_at,
+        finished_at=summary.finished_at,
+        duration=summary.duration,
+        metadata=summary.metadata,
+        gaps=definition.gaps.get(step, ()),
+    )
+
+
+def parse(data: bytes) -> StepCheckpoint | None:
+    """The checkpoint in these bytes; None where it is none that this version can read."""
+    try:
+        return StepCheckpoint.model_validate_json(data)
+    except ValidationError:
+        return None
+
+
+def misfits(checkpoint: StepCheckpoint, definition: PipelineDefinition, job: Job) -> list[str]:
+    """Why a checkpoint is not of this pipeline on this input with this config; empty if it is."""
+    meta = checkpoint.stope
+    steps = tuple(step.name for step in definition.steps)
+    found: list[str] = []
+    if checkpoint.checkpoint_version != CHECKPOINT_VERSION:
+        found.append(
+            f"it has the form {checkpoint.checkpoint_version!r}, and this version reads "
+            f"{CHECKPOINT_VERSION!r}"
+        )
+    if checkpoint.pipeline_name != definition.name:
+        found.append(f"it is of the pipeline {checkpoint.pipeline_name!r}")
+    if meta.pipeline_version != definition.version:
+        found.append(
+            f"it is of version {meta.pipeline_version} of the pipeline, which is "
+            f"{definition.version} now"
+        )
+    if meta.steps != steps:
+        found.append(
+            f"it has the steps {', '.join(meta.steps) or 'of nobody'}; there are "
+            f"{', '.join(steps)} now"
+        )
+    elif meta.flow != definition.flow:
+        found.append("its steps need and give other things than they do now")
+    unknown = [name for name in checkpoint.completed_steps if name not in steps]
+    if unknown and meta.steps == steps:
+        found.append(f"it says that {', '.join(unknown)} is complete, which is none of its steps")
+    if meta.input_hash != job.input.digest:
+        found.append("it is of another input")
+    if meta.config_hash != config_hash(job):
+        found.append("it is of another config")
+    return found
+
+
+def ended(body: JsonObject, status: JobStatus, message: str, at: str) -> None:
+    """Say in a checkpoint that the step in progress ended with the run: failed or cancelled."""
+    summary = body.get("steps_summary")
+    for step in summary.values() if isinstance(summary, dict) else ():
+        if isinstance(step, dict) and step.get("status") == StepStatus.IN_PROGRESS.value:
+            failed = status is JobStatus.FAILED
+            step["status"] = (StepStatus.FAILED if failed else StepStatus.CANCELLED).value
+            step["error"] = step.get("error") or message
+            step["finished_at"] = at
+
+
+class CheckpointFile:
+    """Writes a run's checkpoint to both of its places. A failed write warns, and work goes on.
+
+    Args:
+        artifacts: the store with the run's folder.
+        jobs: the records with the run.
+        run: the run, as it stands. Whoever opens one later is newer: a late writer of an older
+            attempt is refused by the records.
+    """
+
+    def __init__(self, artifacts: ArtifactStore, jobs: JobRecords, run: JobRun) -> None:
+        self._artifacts = artifacts
+        self._jobs = jobs
+        self._run_id = run.run_id
+        meta = _meta_of(run.checkpoint)
+        self._started_at = meta.started_at
+        self._attempt, self._version = meta.attempt + 1, meta.version
+
+    async def write(self, checkpoint: StepCheckpoint) -> None:
+        """Stamp the checkpoint and write it."""
+        self._version += 1
+        now = timestamp()
+        meta = checkpoint.stope
+        meta.version, meta.attempt, meta.updated_at = self._version, self._attempt, now
+        self._started_at = meta.started_at = self._started_at or now
+        body = checkpoint.model_dump(mode="json")
+        try:
+            is_newer = await self._jobs.write_checkpoint(
+                self._run_id, self._attempt, self._version, body
+            )
+        except StopeError as error:
+            log.warning("the checkpoint of run %s was not mirrored: %s", self._run_id, error)
+        else:
+            if not is_newer:
+                # Somebody took us for dead, and the file is theirs, or gone with a success.
+                log.info("the run %s has a newer checkpoint; this one is not written", self._run_id)
+                return
+        await write_file(self._artifacts, body)
+
+
+async def write_file(artifacts: ArtifactStore, body: JsonObject) -> None:
+    """Write a checkpoint into its run's folder; a failure is logged."""
+    path = checkpoint_path(str(body["run_guid"]))
+    try:
+        async with asyncio.timeout(FILE_SECONDS):
+            await artifacts.write_named(path, canonical_json(body).encode())
+    except (StopeError, TimeoutError) as error:
+        reason = str(error) or "the store does not answer"
+        log.warning("the checkpoint %s was not written; work goes on: %s", path, reason)
+
+
+async def delete_file(artifacts: ArtifactStore, run_guid: str) -> None:
+    """Delete the checkpoint of a run that has succeeded; a failure is logged."""
+    path = checkpoint_path(run_guid)
+    try:
+        async with asyncio.timeout(FILE_SECONDS):
+            await artifacts.delete_named(path)
+    except (StopeError, TimeoutError) as error:
+        reason = str(error) or "the store does not answer"
+        log.warning("the checkpoint %s of a finished run stays: %s", path, reason)
+
+
+def timestamp() -> str:
+    """Now, ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _meta_of(body: JsonObject | None) -> StepCheckpointMeta:
+    try:
+        return StepCheckpointMeta.model_validate((body or {}).get("stope") or {})
+    except ValidationError:
+        # Somebody's own checkpoint may say anything.
+        return StepCheckpointMeta()

@@ -1,0 +1,67 @@
+"""By which a run of a step pipeline, a step and its units are found again, anywhere."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+from stope.identity import digest_of
+from stope.models.job import Job, JsonObject
+from stope.models.steps import PipelineDefinition
+from stope.steps.definition import Step
+
+_RUNS = uuid.UUID("5d1f2f0e-7c0a-5c36-9f5e-6d0c1b7a3e11")
+"""The namespace of derived run ids: any fixed one."""
+
+
+def config_hash(job: Job) -> str:
+    """The digest of everything in a job's config that decides what its pipeline gives."""
+    return digest_of(job.config.pipeline_config)
+
+
+def run_guid_of(job: Job) -> str:
+    """The id of the run's folder: as it was given, else from pipeline, input and config."""
+    if job.config.run_guid:
+        return job.config.run_guid
+    identity = digest_of([job.config.pipeline, job.input.digest, config_hash(job)])
+    return str(uuid.uuid5(_RUNS, identity))
+
+
+def checkpoint_path(run_guid: str) -> str:
+    """The name of a run's checkpoint among the artifacts."""
+    return f"runs/{run_guid}/checkpoint.json"
+
+
+def step_identity(
+    job: Job,
+    definition: PipelineDefinition,
+    step: Step,
+    context: Mapping[str, object],
+    generation: str,
+) -> str:
+    """The digest of everything that decides what a step gives.
+
+    That is the pipeline and its version, the step, the input, what the step needs, and the fields
+    of the config that it depends on.
+    """
+    config: JsonObject = job.config.pipeline_config
+    if step.config is not None:
+        config = {name: config.get(name) for name in step.config}
+    needs = {name: context.get(name) for name in step.needs}
+    return digest_of(
+        [
+            *("step", job.namespace, generation, definition.name, definition.version),
+            *(step.name, {name: kind.__name__ for name, kind in step.gives.items()}),
+            *(job.input.digest, config, needs),
+        ]
+    )
+
+
+def key_of_another_time(identity: str, run_id: str) -> str:
+    """Under which a run commits a step that has a record already, and is done once more."""
+    return digest_of(["again", identity, run_id])
+
+
+def key_of_failure(identity: str, run_id: str) -> str:
+    """Under which a run notes that an optional step gives nothing."""
+    return digest_of(["without", identity, run_id])

@@ -1,0 +1,143 @@
+"""The values of a context: in it as they are where they are small, else as artifacts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from stope.artifacts import ArtifactStore
+from stope.errors import ArtifactError, PermanentError
+from stope.steps.cache import CacheCounts, ContextCache
+from stope.steps.codecs import Codec, JsonCodec, codec_of
+
+T = TypeVar("T")
+
+INLINE_BYTES = 2048
+"""A JSON value up to this size stands in the checkpoint itself, where people read it."""
+
+REFERENCE = "$artifact"
+"""The field of a reference that has the artifact's digest."""
+
+
+def referred(entry: object) -> str | None:
+    """The digest of the artifact that an entry of a context stands for; None where it is inline."""
+    digest = entry.get(REFERENCE) if isinstance(entry, dict) else None
+    return digest if isinstance(digest, str) else None
+
+
+class ValueStore:
+    """Puts values away and brings them back as the same type.
+
+    What this process has put or read is handed out again without a second read.
+
+    Args:
+        artifacts: where they are.
+        cache: of this process.
+    """
+
+    def __init__(self, artifacts: ArtifactStore, cache: ContextCache) -> None:
+        self.counts = CacheCounts()
+        self._artifacts = artifacts
+        self._cache = cache
+
+    async def put(self, value: object, name: str = "") -> str:
+        """Store a value and return its digest.
+
+        Raises:
+            PermanentError: its type has no codec, or it would not come back the same.
+        """
+        return (await self._stored(value, name))[0]
+
+    async def load(self, digest: str, kind: type[T], name: str = "") -> T:
+        """The value of a digest. It must not be changed.
+
+        Raises:
+            ArtifactError: it is absent or damaged, or no such value.
+        """
+        codec = _codec(kind)
+        found = self._cache.find(digest, kind)
+        if found is not None:
+            self._count(from_memory=1)
+            return cast("T", codec.shared(found))
+        data = await self._artifacts.get(digest, name)
+        value = await asyncio.to_thread(codec.decode, data, kind)
+        self._count(from_storage=1)
+        self._cache.keep(digest, codec.shared(value), codec.weight(value, len(data)))
+        return cast("T", codec.shared(value))
+
+    async def entry(self, name: str, value: object, kind: type) -> object:
+        """What stands in a context for a value of a declared type.
+
+        Raises:
+            PermanentError: it is of another type, or would not come back the same.
+        """
+        if type(value) is not kind:
+            raise PermanentError(
+                f"{name!r} is declared as {kind.__name__}, and is a {type(value).__name__}."
+            )
+        codec = _codec(kind)
+        if isinstance(codec, JsonCodec):
+            data = codec.encode(value)
+            if len(data) <= INLINE_BYTES and not (isinstance(value, dict) and REFERENCE in value):
+                return value
+        digest, size = await self._stored(value, name)
+        return {REFERENCE: digest, "type": codec.tag, "bytes": size}
+
+    async def value(self, name: str, entry: object, kind: type[T]) -> T:
+        """The value that an entry of a context stands for.
+
+        Raises:
+            ArtifactError: it is absent or damaged, or of another type.
+        """
+        digest = referred(entry)
+        if digest is None:
+            if type(entry) is not kind:
+                raise ArtifactError(
+                    f"{name!r} in the checkpoint is a {type(entry).__name__}, and declared as "
+                    f"{kind.__name__}; run the job again with --force."
+                )
+            return cast("T", _codec(kind).shared(entry))
+        tag = cast("Mapping[str, object]", entry).get("type")
+        if tag != _codec(kind).tag:
+            raise ArtifactError(
+                f"{name!r} in the checkpoint is stored as {tag}, and declared as "
+                f"{kind.__name__}; run the job again with --force."
+            )
+        return await self.load(digest, kind, name)
+
+    async def check(self, name: str, entry: object, kind: type) -> None:
+        """See that what an entry stands for is there, whole.
+
+        Raises:
+            ArtifactError: it is not.
+            TransientError: whether it is cannot be seen just now.
+        """
+        digest = referred(entry)
+        if digest is None or self._cache.find(digest, kind) is None:
+            await self.value(name, entry, kind)
+        else:
+            # It is known to be such a value; whether it is still there for others is not.
+            await self._artifacts.get(digest, name)
+
+    async def _stored(self, value: object, name: str) -> tuple[str, int]:
+        codec = _codec(type(value))
+        data = await asyncio.to_thread(codec.encode, value)
+        digest = await self._artifacts.put(data, name)
+        self._cache.keep(digest, codec.shared(value), codec.weight(value, len(data)))
+        return digest, len(data)
+
+    def _count(self, *, from_memory: int = 0, from_storage: int = 0) -> None:
+        for counts in (self.counts, self._cache.counts):
+            counts.from_memory += from_memory
+            counts.from_storage += from_storage
+
+
+def _codec(kind: type) -> Codec[Any]:
+    codec = codec_of(kind)
+    if codec is None:
+        raise PermanentError(
+            f"There is no codec for {kind.__name__}; write one and give it to "
+            "stope.steps.codecs.register."
+        )
+    return codec

@@ -1,0 +1,1 @@
+"""Vision: frames of videos, what is seen in them, and data sets made of it."""

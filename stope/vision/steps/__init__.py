@@ -1,0 +1,1 @@
+"""The steps of data preparation, by what they work on."""

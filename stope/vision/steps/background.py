@@ -1,0 +1,86 @@
+"""What of the frames is background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import numpy as np
+
+from stope.models.dataprep import (
+    Background,
+    Backgrounds,
+    DataPrepConfig,
+    FrameRecord,
+    Frames,
+    MaskRecord,
+)
+from stope.models.vision import FieldColour
+from stope.steps.context import StepContext
+from stope.units import Unit
+from stope.vision.background import ColourCount, background_mask, count_colours, dominant_colour
+from stope.vision.extra import CORES
+from stope.vision.steps.holding import hold
+
+
+async def calculate_background_mask(step: StepContext[DataPrepConfig]) -> Mapping[str, object]:
+    """The field's colour of every video, and where each frame shows it; nothing where it is off."""
+    frames = (await step.need("frames", Frames)).frames
+    if step.config.background is Background.OFF:
+        videos = frames[-1].video + 1
+        none = Backgrounds(fields=(None,) * videos, masks=(None,) * len(frames))
+        return {"backgrounds": none}
+    fields = await _fields(step, frames)
+    masks = await _masks(step, frames, fields)
+    for number, field in enumerate(fields, start=1):
+        step.metadata[f"video{number}"] = (
+            "no field" if field is None else f"hues {field.low} to {field.high} of 180"
+        )
+    return {"backgrounds": Backgrounds(fields=fields, masks=masks)}
+
+
+async def _fields(
+    step: StepContext[DataPrepConfig], frames: tuple[FrameRecord, ...]
+) -> tuple[FieldColour | None, ...]:
+    async def count(unit: Unit[FrameRecord]) -> ColourCount:
+        pixels = await step.load(unit.item.digest, np.ndarray)
+        return await asyncio.to_thread(count_colours, pixels)
+
+    counted = await step.run_units(
+        [step.unit(f"colours_{frame.id}", frame, "colours", frame.digest) for frame in frames],
+        count,
+        output=ColourCount,
+        concurrency=CORES,
+    )
+    return tuple(
+        dominant_colour(
+            [
+                counted.outputs[f"colours_{frame.id}"]
+                for frame in frames
+                if frame.video == number and f"colours_{frame.id}" in counted.outputs
+            ]
+        )
+        for number in range(frames[-1].video + 1)
+    )
+
+
+async def _masks(
+    step: StepContext[DataPrepConfig],
+    frames: tuple[FrameRecord, ...],
+    fields: tuple[FieldColour | None, ...],
+) -> tuple[MaskRecord | None, ...]:
+    async def cover(unit: Unit[tuple[FrameRecord, FieldColour]]) -> MaskRecord:
+        frame, field = unit.item
+        pixels = await step.load(frame.digest, np.ndarray)
+        mask = await asyncio.to_thread(background_mask, pixels, field)
+        return MaskRecord(digest=await step.put(mask), share=round(float(mask.mean()), 6))
+
+    units: list[Unit[tuple[FrameRecord, FieldColour]]] = []
+    for frame in frames:
+        field = fields[frame.video]
+        if field is not None:
+            units.append(step.unit(f"mask_{frame.id}", (frame, field), "mask", frame.digest, field))
+    covered = await step.run_units(units, cover, output=MaskRecord, concurrency=CORES)
+    if covered.reused:
+        await hold(step, (mask.digest for mask in covered.outputs.values()), "mask")
+    return tuple(covered.outputs.get(f"mask_{frame.id}") for frame in frames)

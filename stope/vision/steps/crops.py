@@ -1,0 +1,186 @@
+"""From boxes to pictures: cut out, freed of their background, augmented."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from stope.models.dataprep import (
+    Augmented,
+    AugmentedImage,
+    Backgrounds,
+    CropImages,
+    CropRecord,
+    Crops,
+    DataPrepConfig,
+    Detections,
+    FrameCrops,
+    FrameRecord,
+    Frames,
+    SetName,
+    subject_id,
+)
+from stope.models.frozen import Frozen
+from stope.models.vision import Augmentation, Box, Digest
+from stope.steps.context import StepContext
+from stope.steps.values import Picture
+from stope.units import Unit
+from stope.vision.augment import AUGMENT_VERSION, augmented, plan_augmentations
+from stope.vision.crops import crop_rectangle, cut, without_background
+from stope.vision.extra import CORES
+from stope.vision.image import Image, Mask
+from stope.vision.sets import assign_sets, group_of, groups_of
+from stope.vision.steps.holding import hold
+from stope.vision.subjects import Look, link_subjects, look_of
+
+_Cut = tuple[int, FrameRecord, tuple[Box, ...]]
+
+
+class Digests(Frozen):
+    """The pictures of a unit, in the order of what it was made of."""
+
+    digests: tuple[Digest, ...]
+
+
+async def extract_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, object]:
+    """Cut out what was seen, and tell which crops show the same subject."""
+    frames = (await step.need("frames", Frames)).frames
+    detections = await step.need("detections", Detections)
+    margin = step.config.margin
+
+    async def do(unit: Unit[_Cut]) -> FrameCrops:
+        place, frame, boxes = unit.item
+        pixels = await step.load(frame.digest, np.ndarray)
+        crops: list[CropRecord] = []
+        for number, box in enumerate(boxes, start=1):
+            rectangle = crop_rectangle(box, frame.width, frame.height, margin)
+            picture = cut(pixels, rectangle)
+            crops.append(
+                CropRecord(
+                    id=f"{frame.id}_{number:02d}",
+                    frame=place,
+                    box=box,
+                    rectangle=rectangle,
+                    digest=await step.put(Picture(picture)),
+                    look=await asyncio.to_thread(look_of, picture),
+                )
+            )
+        return FrameCrops(crops=tuple(crops))
+
+    units = [
+        step.unit(frame.id, (place, frame, seen.boxes), place, frame, seen)
+        for place, (frame, seen) in enumerate(zip(frames, detections.frames, strict=True))
+        if seen is not None and seen.boxes
+    ]
+    done = await step.run_units(units, do, output=FrameCrops, concurrency=CORES)
+    crops = [crop for found in done.outputs.values() for crop in found.crops]
+    linked = await asyncio.to_thread(_with_subjects, crops, frames)
+    if done.reused:
+        await hold(step, (crop.digest for crop in linked), "crop")
+    step.metadata["crops"] = len(linked)
+    step.metadata["subjects"] = len({crop.subject for crop in linked})
+    return {"crops": Crops(crops=tuple(linked))}
+
+
+def _with_subjects(crops: Sequence[CropRecord], frames: Sequence[FrameRecord]) -> list[CropRecord]:
+    """The same crops, each with its subject. A subject belongs to one video."""
+    of_frame: dict[int, list[CropRecord]] = {}
+    for crop in crops:
+        of_frame.setdefault(crop.frame, []).append(crop)
+    linked: list[CropRecord] = []
+    for video, places in groupby(range(len(frames)), key=lambda place: frames[place].video):
+        seen = [of_frame.get(place, []) for place in places]
+        looks: list[list[tuple[Box, Look]]] = [
+            [(crop.box, crop.look) for crop in found] for found in seen
+        ]
+        for found, numbers in zip(seen, link_subjects(looks), strict=True):
+            linked += [
+                crop.model_copy(update={"subject": subject_id(video, number)})
+                for crop, number in zip(found, numbers, strict=True)
+            ]
+    return linked
+
+
+async def remove_crop_background(step: StepContext[DataPrepConfig]) -> Mapping[str, object]:
+    """Make transparent what of a crop is background; where none is known, it stays as it is."""
+    frames = (await step.need("frames", Frames)).frames
+    masks = (await step.need("backgrounds", Backgrounds)).masks
+    crops = (await step.need("crops", Crops)).crops
+
+    async def do(unit: Unit[tuple[Digest, list[CropRecord]]]) -> Digests:
+        mask_digest, of_frame = unit.item
+        mask = await step.load(mask_digest, np.ndarray)
+        made: list[Digest] = []
+        for crop in of_frame:
+            picture = (await step.load(crop.digest, Picture)).pixels
+            bare = await asyncio.to_thread(_bare, picture, mask, crop)
+            made.append(await step.put(Picture(bare)))
+        return Digests(digests=tuple(made))
+
+    units: list[Unit[tuple[Digest, list[CropRecord]]]] = []
+    for place, group in groupby(crops, key=lambda crop: crop.frame):
+        mask, of_frame = masks[place], list(group)
+        if mask is not None:
+            cuts = [(crop.digest, crop.rectangle) for crop in of_frame]
+            units.append(step.unit(frames[place].id, (mask.digest, of_frame), mask.digest, cuts))
+    done = await step.run_units(units, do, output=Digests, concurrency=CORES)
+    bare_of: dict[str, Digest] = {}
+    for unit in units:
+        if unit.id in done.outputs:
+            ids = [crop.id for crop in unit.item[1]]
+            bare_of |= dict(zip(ids, done.outputs[unit.id].digests, strict=True))
+    if done.reused:
+        await hold(step, bare_of.values(), "cutout")
+    step.metadata["cut_out"] = len(bare_of)
+    return {
+        "cutouts": Crops(
+            crops=tuple(
+                crop.model_copy(update={"digest": bare_of.get(crop.id, crop.digest)})
+                for crop in crops
+            )
+        )
+    }
+
+
+def _bare(picture: Image, mask: Mask, crop: CropRecord) -> Image:
+    return without_background(picture, cut(mask, crop.rectangle))
+
+
+async def augment_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, object]:
+    """Make more pictures of the crops that are learned from."""
+    config = step.config
+    frames = (await step.need("frames", Frames)).frames
+    crops = (await step.need("cutouts", Crops)).crops
+    sets = assign_sets(groups_of(crops, frames, config.by), config.validation, config.seed)
+    wanted = [
+        crop
+        for crop in crops
+        if config.augment_validation or sets[group_of(crop, frames, config.by)] is SetName.TRAIN
+    ]
+
+    async def do(unit: Unit[tuple[CropRecord, tuple[Augmentation, ...]]]) -> CropImages:
+        crop, planned = unit.item
+        picture = (await step.load(crop.digest, Picture)).pixels
+        images: list[AugmentedImage] = []
+        for augmentation in planned:
+            made = await asyncio.to_thread(augmented, picture, augmentation)
+            images.append(
+                AugmentedImage(augmentation=augmentation, digest=await step.put(Picture(made)))
+            )
+        return CropImages(images=tuple(images))
+
+    units: list[Unit[tuple[CropRecord, tuple[Augmentation, ...]]]] = []
+    for crop in wanted if config.augment else ():
+        planned = plan_augmentations(config.seed, crop.digest, config.augment)
+        units.append(
+            step.unit(crop.id, (crop, planned), AUGMENT_VERSION, crop.digest, list(planned))
+        )
+    done = await step.run_units(units, do, output=CropImages, concurrency=CORES)
+    digests = [image.digest for made in done.outputs.values() for image in made.images]
+    if done.reused:
+        await hold(step, digests, "augmented")
+    step.metadata["augmented"] = len(digests)
+    return {"augmented": Augmented(crops=done.outputs)}

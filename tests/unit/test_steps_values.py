@@ -1,0 +1,297 @@
+"""Every value of a context comes back the same, of the same type, or is refused when given."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from stope.artifacts import ArtifactStore
+from stope.errors import ArtifactError, PermanentError, UsageError
+from stope.models.frozen import Frozen
+from stope.steps.cache import ContextCache
+from stope.steps.codecs import Codec, codec_of, register
+from stope.steps.store import INLINE_BYTES, ValueStore, referred
+from stope.steps.values import Picture, Table
+
+DTYPES = ("?", "u1", "<i2", ">i4", "f2", "<f4", "f8", "c16", "U7", "S3", "<M8[ms]", "i4,f8")
+
+
+class Box(Frozen):
+    left: float
+    names: tuple[str, ...] = ()
+
+
+class Loose(BaseModel):
+    score: float = 0.0
+
+
+class Weight:
+    """A type of somebody's own."""
+
+    def __init__(self, grams: int) -> None:
+        self.grams = grams
+
+
+class WeightCodec(Codec[Weight]):
+    """All that a new type needs."""
+
+    tag: ClassVar[str] = "weight"
+    kinds: ClassVar[tuple[type, ...]] = (Weight,)
+
+    def encode(self, value: Weight) -> bytes:
+        return str(value.grams).encode()
+
+    def decode(self, data: bytes, kind: type[Weight]) -> Weight:
+        return kind(int(data))
+
+
+class CountingStore(ArtifactStore):
+    """A store in memory that counts its reads."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://")
+        self.reads = 0
+
+    async def get(self, digest: str, name: str = "") -> bytes:
+        self.reads += 1
+        return await super().get(digest, name)
+
+
+@pytest.fixture
+def storage() -> CountingStore:
+    return CountingStore()
+
+
+def fresh(storage: ArtifactStore) -> ValueStore:
+    """As another process sees it: nothing in memory."""
+    return ValueStore(storage, ContextCache())
+
+
+def arrays(seed: int) -> Iterator[np.ndarray[Any, Any]]:
+    """Arrays of many types and shapes, also empty ones and views in any order."""
+    chance = random.Random(seed)  # noqa: S311  (no secret)
+    for dtype in DTYPES:
+        shape = tuple(chance.choice((0, 1, 2, 5)) for _ in range(chance.randrange(4)))
+        size = max(1, math.prod(shape)) * np.dtype(dtype).itemsize
+        raw = np.frombuffer(chance.randbytes(size), np.uint8)
+        if dtype in ("U7", "S3", "?"):
+            yield np.full(shape, "é" if dtype == "U7" else 1).astype(dtype)
+        else:
+            flat = raw[: math.prod(shape) * np.dtype(dtype).itemsize].view(dtype)
+            yield flat.reshape(shape)
+    base = np.arange(60, dtype="i2").reshape(3, 4, 5)
+    yield from (base.T, base[:, ::2], np.asfortranarray(base), base[1:1], np.array(3.5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_an_array_comes_back_with_its_type_and_shape(
+    storage: CountingStore, seed: int
+) -> None:
+    for array in arrays(seed):
+        entry = await fresh(storage).entry("a", array, np.ndarray)
+        back = await fresh(storage).value("a", entry, np.ndarray)
+        assert type(back) is np.ndarray
+        assert (back.dtype, back.shape) == (array.dtype, array.shape)
+        assert back.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.arange(35, dtype=np.uint8).reshape(5, 7),
+        np.arange(0, 65_535, 1873, dtype=np.uint16).reshape(5, 7),
+        np.random.default_rng(1).integers(0, 256, (9, 4, 3), np.uint8),
+        np.random.default_rng(2).integers(0, 256, (3, 11, 4), np.uint8),
+        np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [1, 2, 3]]], np.uint8),
+    ],
+    ids=["grey", "grey-16", "rgb", "rgba", "known-colours"],
+)
+async def test_a_picture_comes_back_pixel_for_pixel(
+    storage: CountingStore, pixels: np.ndarray[Any, Any]
+) -> None:
+    digest = await fresh(storage).put(Picture(pixels))
+    assert (await storage.get(digest)).startswith(b"\x89PNG")
+    back = await fresh(storage).load(digest, Picture)
+    assert back == Picture(pixels)
+    assert back.pixels.dtype == pixels.dtype
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Table({"x": np.arange(4, dtype="u2"), "file": np.array(["a", "é\n", "", "d"])}),
+        Table({}),
+        Box(left=0.1, names=("a",)),
+        Loose(score=1.0),
+        b"\x00\xffonnx",
+        b"",
+    ],
+    ids=["table", "empty-table", "frozen-model", "model", "bytes", "no-bytes"],
+)
+async def test_other_values_come_back_the_same(storage: CountingStore, value: object) -> None:
+    kind = type(value)
+    entry = await fresh(storage).entry("v", value, kind)
+    back = await fresh(storage).value("v", entry, kind)
+    assert type(back) is kind
+    assert back == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": [1, 2.0, None, True, "é", {"b": []}]},
+        [],
+        7,
+        -0.5,
+        "text",
+        False,
+        None,
+        {"$artifact": "looks like a reference"},
+    ],
+)
+async def test_json_stands_in_the_context_as_it_is(storage: CountingStore, value: object) -> None:
+    entry = await fresh(storage).entry("v", value, type(value))
+    back = await fresh(storage).value("v", entry, type(value))
+    assert (type(back), repr(back)) == (type(value), repr(value))
+    assert (referred(entry) is None) == (not isinstance(value, dict) or "$artifact" not in value)
+
+
+async def test_large_json_becomes_an_artifact(storage: CountingStore) -> None:
+    value = ["x" * 100] * (INLINE_BYTES // 100 + 1)
+    entry = await fresh(storage).entry("v", value, list)
+    assert referred(entry) is not None
+    assert await fresh(storage).value("v", entry, list) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "sentence"),
+    [
+        ((1, 2), list, "declared as list, and is a tuple"),
+        (True, int, "declared as int, and is a bool"),
+        ([(1, 2)], list, "tuple inside"),
+        ({"a": {1: 2}}, dict, "key of a stored dict is 1"),
+        ([float("nan")], list, "no form in JSON"),
+        (np.array([object()]), np.ndarray, "holds Python objects"),
+        (Loose(score=float("nan")), Loose, "does not come back the same"),
+        (np.ma.masked_array([1]), np.ndarray, "is a MaskedArray"),
+    ],
+)
+async def test_what_would_come_back_otherwise_is_refused(
+    storage: CountingStore, value: object, kind: type, sentence: str
+) -> None:
+    with pytest.raises(PermanentError, match=sentence):
+        await fresh(storage).entry("v", value, kind)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((2, 2, 2), np.uint8),
+        np.zeros((2, 2), np.float32),
+        np.zeros((2, 2, 3), np.uint16),
+        np.zeros((0, 2), np.uint8),
+    ],
+)
+def test_what_is_no_picture_is_refused(pixels: np.ndarray[Any, Any]) -> None:
+    with pytest.raises(UsageError, match="is no picture"):
+        Picture(pixels)
+
+
+def test_columns_of_unequal_length_are_no_table() -> None:
+    with pytest.raises(UsageError, match="equally long"):
+        Table({"a": np.zeros(2), "b": np.zeros(3)})
+
+
+async def test_a_type_of_ones_own_is_one_small_class(storage: CountingStore) -> None:
+    assert codec_of(Weight) is None
+    register(WeightCodec())
+    entry = await fresh(storage).entry("w", Weight(7), Weight)
+    assert (await fresh(storage).value("w", entry, Weight)).grams == 7
+
+
+@pytest.mark.parametrize("kind", [np.ndarray, Picture, Table, Box, list])
+async def test_bytes_of_another_kind_are_told(storage: CountingStore, kind: type) -> None:
+    digest = await storage.put(b"not what it should be")
+    with pytest.raises(ArtifactError):
+        await fresh(storage).load(digest, kind)
+
+
+async def test_a_pickle_is_never_loaded(storage: CountingStore) -> None:
+    file_of_objects = b"\x93NUMPY\x01\x00v\x00" + (
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117) + b"\n"
+    )
+    digest = await storage.put(file_of_objects + b"\x80\x04N.")
+    with pytest.raises(ArtifactError):
+        await fresh(storage).load(digest, np.ndarray)
+
+
+async def test_an_entry_of_another_type_is_told(storage: CountingStore) -> None:
+    values = fresh(storage)
+    entry = await values.entry("a", np.zeros(2), np.ndarray)
+    with pytest.raises(ArtifactError, match="stored as array, and declared as Table"):
+        await values.value("a", entry, Table)
+    with pytest.raises(ArtifactError, match="is a int, and declared as list"):
+        await values.value("a", 3, list)
+
+
+async def test_what_was_made_here_is_not_read_from_the_storage(storage: CountingStore) -> None:
+    values = fresh(storage)
+    entry = await values.entry("a", np.arange(1000), np.ndarray)
+    for _ in range(3):
+        assert (await values.value("a", entry, np.ndarray))[-1] == 999
+    assert storage.reads == 0
+    assert (values.counts.from_memory, values.counts.from_storage) == (3, 0)
+    elsewhere = fresh(storage)
+    for _ in range(3):
+        await elsewhere.value("a", entry, np.ndarray)
+    assert storage.reads == 1
+    assert (elsewhere.counts.from_memory, elsewhere.counts.from_storage) == (2, 1)
+
+
+async def test_what_is_shared_cannot_be_changed_for_others(storage: CountingStore) -> None:
+    values = fresh(storage)
+    array = np.zeros(3)
+    entry = await values.entry("a", array, np.ndarray)
+    found = await values.value("a", entry, np.ndarray)
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 1
+    array[0] = 5
+    assert (await values.value("a", entry, np.ndarray))[0] == 0
+    many = ["x" * 100] * 100
+    stored = await values.entry("l", many, list)
+    (await values.value("l", stored, list)).append("y")
+    assert await values.value("l", stored, list) == many
+
+
+async def test_a_lost_artifact_is_seen_also_where_it_is_in_memory(storage: CountingStore) -> None:
+    values = fresh(storage)
+    entry = await values.entry("a", np.arange(9), np.ndarray)
+    storage.delete([str(referred(entry))])
+    with pytest.raises(ArtifactError):
+        await values.check("a", entry, np.ndarray)
+
+
+def test_memory_is_bounded_and_gives_up_what_was_used_longest_ago() -> None:
+    cache = ContextCache(most_bytes=100)
+    for number in range(4):
+        cache.keep(f"d{number}", f"value {number}", 40)
+        cache.find("d0", str)
+        assert cache.bytes <= 100
+    assert [cache.find(f"d{number}", str) for number in range(4)] == [
+        "value 0",
+        None,
+        None,
+        "value 3",
+    ]
+    cache.keep("large", "larger than all", 101)
+    assert cache.find("large", str) is None
+    assert (len(cache), cache.bytes) == (2, 80)
+    cache.keep("d0", "value 0", 60)
+    assert (len(cache), cache.bytes) == (2, 100)
+    assert cache.find("d0", bytes) is None
