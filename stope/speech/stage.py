@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from stope.artifacts import ArtifactStore
 from stope.audio.chunks import plan_chunks
@@ -28,6 +31,10 @@ from stope.speech.recognition import STAGE, Recognition
 from stope.speech.transcriber import Transcriber
 from stope.stage import StageOutcome, StageRun, status_of
 from stope.units import Tally, Unit, UnitStore, run_units, stored_plan
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 async def transcribe(
@@ -68,15 +75,26 @@ async def transcribe(
     run.note("decoding")
     decoding = asyncio.Lock()
 
-    async def ensure_samples() -> None:
-        # Another machine, or a finished run, may have left nothing here. Once, not per chunk.
-        async with decoding:
-            await asyncio.to_thread(decode_once, source, samples)
+    async def of_samples(work: Callable[[Path], T]) -> T:
+        """What is read of the decoded recording, which is decoded where it is not there.
+
+        Another machine, or a finished run, may have left nothing here; and a run of the same
+        recording that ends removes it, whoever else reads it.
+        """
+        while True:
+            # Once, not per chunk.
+            async with decoding:
+                await asyncio.to_thread(decode_once, source, samples)
+            try:
+                return await asyncio.to_thread(work, samples)
+            except FileNotFoundError:
+                log.info("another run of this recording has ended; it is decoded again")
 
     async def make_plan() -> ChunkPlan:
-        await ensure_samples()
+        async with decoding:
+            await asyncio.to_thread(decode_once, source, samples)
         run.note("finding speech")
-        return await asyncio.to_thread(plan_chunks, samples)
+        return await of_samples(plan_chunks)
 
     plan_key = chunk_plan_key(job.namespace, job.input.digest)
     plan = await stored_plan(units, plan_key, STAGE, ChunkPlan, make_plan)
@@ -88,9 +106,8 @@ async def transcribe(
     engine = await load_transcriber(job.config.asr_model)
 
     async def read(chunk: Chunk) -> Audio:
-        await ensure_samples()
         return as_float(
-            await asyncio.to_thread(read_window, samples, chunk.start_sample, chunk.end_sample)
+            await of_samples(partial(read_window, start=chunk.start_sample, end=chunk.end_sample))
         )
 
     recognition = Recognition(engine, units, job.namespace, read)

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
+import stope.speech.stage
 from stope.artifacts import ArtifactStore
-from stope.audio.decode import decode_to_scratch, read_window
+from stope.audio.decode import Audio, Samples, decode_to_scratch, read_window, remove_scratch
 from stope.errors import InputError, StorageUnavailableError
 from stope.identity import digest_file
 from stope.models.audio import SAMPLE_RATE
 from stope.models.checkpoint import TranscribeCheckpoint
 from stope.models.job import Diarize, InputKind, JobConfig, JobInput, JobType
+from stope.models.transcript import ChunkTranscript
 from stope.sources.source import Source
 from stope.speech.scripted import ScriptedTranscriber
 from stope.speech.stage import transcribe
-from stope.speech.transcriber import Transcriber
+from stope.speech.transcriber import Transcriber, Way
 from stope.stage import StageOutcome
 from tests.builders import stage_run_of
 from tests.memory import MemoryMirror, MemoryUnitStore
@@ -123,3 +125,44 @@ async def test_what_is_there_now_must_be_what_the_job_is_of(
 def test_a_source_is_a_file_or_remote() -> None:
     with pytest.raises(ValueError, match="a file or remote"):
         Source("nowhere")
+
+
+async def test_who_ends_first_takes_nothing_away_from_another_run_of_the_same_recording(
+    talk: Path, tmp_path: Path
+) -> None:
+    digest = digest_file(talk)
+    undisturbed = Worker("alone", tmp_path, MemoryUnitStore())
+    wanted = await undisturbed.transcribe(str(talk), digest)
+    worker = Worker("here", tmp_path, MemoryUnitStore())
+
+    class Robbed(ScriptedTranscriber):
+        """Each time it listens, another run has just removed what was decoded."""
+
+        async def transcribe(
+            self, audio: Audio, language: str | None, way: Way = Way.PLAIN
+        ) -> ChunkTranscript:
+            remove_scratch(worker.scratch / f"{digest}.s16")
+            return await super().transcribe(audio, language, way)
+
+    worker.engine = Robbed()
+    outcome = await worker.transcribe(str(talk), digest)
+    assert len(worker.engine.heard) == len(undisturbed.engine.heard) > 1
+    assert outcome.result["transcript_digest"] == wanted.result["transcript_digest"]
+
+
+async def test_what_is_removed_in_the_midst_of_reading_is_decoded_again(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, worker = digest_file(talk), Worker("here", tmp_path, MemoryUnitStore())
+    robbed: list[Path] = []
+
+    def read(scratch: Path, start: int, end: int) -> Samples:
+        if not robbed:
+            robbed.append(scratch)
+            remove_scratch(scratch)
+        return read_window(scratch, start, end)
+
+    monkeypatch.setattr(stope.speech.stage, "read_window", read)
+    outcome = await worker.transcribe(str(talk), digest)
+    assert robbed
+    assert not outcome.gaps
