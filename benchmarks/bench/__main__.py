@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.bench.bench import Bench
 from benchmarks.bench.child import ROOT
-from benchmarks.bench.measure import Row
+from benchmarks.bench.measure import MeasurementError, Row
 from benchmarks.bench.page import render_page, row_lines
 from benchmarks.bench.rows import KINDS, Kind, kinds
 from cli.console import FAILED, INTERRUPTED, exit_code, settings_with_logging, status
@@ -32,10 +33,13 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     if asked.quick and asked.write is not None:
         parser.error("--quick shortens everything; what it measures is not for publishing")
+    if asked.add and asked.json is None:
+        parser.error("--add keeps the rows of the file that --json names")
     try:
         bench = Bench(settings_with_logging(), FOLDER, quick=asked.quick)
         with _own_temporal():
-            rows = asyncio.run(_measured(bench, kinds(asked.only), asked.json))
+            kept = _rows_of(asked.json) if asked.add else []
+            rows = asyncio.run(_measured(bench, kinds(asked.only), asked.json, kept))
     except StopeError as error:
         status(f"bench: {error}")
         return exit_code(error)
@@ -48,15 +52,20 @@ def main(words: Sequence[str] | None = None) -> int:
     return FAILED if any(row.failure for row in rows) else 0
 
 
-async def _measured(bench: Bench, wanted: Sequence[Kind], file: Path | None) -> list[Row]:
+async def _measured(
+    bench: Bench, wanted: Sequence[Kind], file: Path | None, kept: Sequence[Row]
+) -> list[Row]:
     if bench.quick:
         status("quick: everything is shortened; these figures only show that it works")
-    rows: list[Row] = []
+    today = datetime.now(UTC).date().isoformat()
+    rows = list(kept)
     for kind in wanted:
         try:
-            rows.append(await kind.measure(bench))
+            found = await kind.measure(bench)
         except StopeError as error:
-            rows.append(Row(key=kind.key, failure=str(error)))
+            found = Row(key=kind.key, failure=str(error))
+        rows = [row for row in rows if row.key != kind.key]
+        rows.append(found.model_copy(update={"day": today}))
         print("\n".join(row_lines(rows[-1])), flush=True)
         if file is not None:
             # After every row: the next one may be interrupted.
@@ -74,6 +83,24 @@ def _own_temporal() -> Iterator[None]:
         yield
     finally:
         os.environ.update(found)
+
+
+def _rows_of(file: Path) -> list[Row]:
+    """What a file of ``--json`` holds; nothing where there is none yet.
+
+    Raises:
+        MeasurementError: it is something else.
+    """
+    if not file.exists():
+        return []
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+        for row in body:
+            for figure in row["figures"]:
+                del figure["met"]
+        return [Row.model_validate(row) for row in body]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MeasurementError(f"{file} is not what --json writes: {error}.") from error
 
 
 def _as_json(rows: Sequence[Row]) -> str:
@@ -99,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="a few minutes, to see whether it works"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything measured, as JSON")
+    parser.add_argument(
+        "--add", action="store_true", help="keep the rows that FILE has and that are not asked for"
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="the page, docs/performance.md")
     return parser
 

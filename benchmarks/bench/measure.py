@@ -57,7 +57,7 @@ class Figure(Frozen):
 class Row(Frozen):
     """One row of the table. The first figures with a limit are what the table shows.
 
-    ``failure`` says why there are no figures.
+    ``failure`` says why there are no figures, ``day`` when they were measured.
     """
 
     key: str
@@ -65,6 +65,7 @@ class Row(Frozen):
     series: tuple[Series, ...] = ()
     notes: tuple[str, ...] = ()
     failure: str | None = None
+    day: str | None = None
 
 
 def ratio(name: str, ours: Series, other: Series, limit: float | None = None) -> Figure:

@@ -20,8 +20,8 @@ HEAD = """\
 This page is made by `python -m benchmarks.bench --write docs/performance.md` (`make bench`); change
 nothing here by hand. It says what Stope costs. Nearly every figure compares sides that took turns
 within one run on one machine, A B A B …: absolute times mean little on a machine whose speed others
-share, ratios and differences of neighbours do. A figure is the median, with its least and greatest
-in brackets; all raw figures are below.
+share, ratios and differences of neighbours do. A figure is the median (or what its row says),
+with its least and greatest in brackets; all raw figures are below. Rows may be of different runs.
 
 {machine} Speech model: `{asr}`. Language model: `{llm}`.
 """
@@ -93,6 +93,8 @@ def _reached(figure: Figure) -> str:
 def _section(kind: Kind, row: Row) -> Iterable[str]:
     yield f"## {kind.what}\n"
     yield f"    python -m benchmarks.bench --only {kind.key}\n"
+    if row.day is not None:
+        yield f"Measured on {row.day}.\n"
     yield f"{kind.meaning}\n"
     if row.failure is not None:
         yield f"**Not measured:** {row.failure}\n"

@@ -67,8 +67,32 @@ def test_a_row_that_cannot_be_measured_fails_the_command_after_the_others(
     assert cached["figures"][0]["met"] is True
 
 
+def test_rows_of_an_earlier_run_are_kept_when_asked_for_and_replaced_when_measured_again(
+    rows: Callable[..., None], tmp_path: Path
+) -> None:
+    file, page = tmp_path / "all.json", tmp_path / "page.md"
+    rows(memory=measured("memory", 0.7), cached=measured("cached", 0.5))
+    assert command.main(["--json", str(file)]) == 0
+    rows(cached=measured("cached", 0.1))
+    assert command.main(["--json", str(file), "--add", "--write", str(page)]) == 0
+    kept = {row["key"]: row["series"][0]["values"] for row in json.loads(file.read_text())}
+    assert kept == {"memory": [0.7], "cached": [0.1]}
+    assert page.read_text(encoding="utf-8").count("Measured on 2") == 2
+
+
+def test_a_file_of_something_else_is_refused(
+    rows: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "all.json"
+    file.write_text('{"some": "thing"}')
+    rows(cached=fails)
+    assert command.main(["--json", str(file), "--add"]) == 1
+    assert "is not what --json writes" in capsys.readouterr().err
+    assert file.read_text() == '{"some": "thing"}'
+
+
 @pytest.mark.parametrize(
-    "words", [["--only", "nothing"], ["--quick", "--write", "docs/performance.md"]]
+    "words", [["--only", "nothing"], ["--add"], ["--quick", "--write", "docs/performance.md"]]
 )
 def test_what_makes_no_sense_is_refused_before_anything_starts(
     words: list[str], rows: Callable[..., None], capsys: pytest.CaptureFixture[str]
