@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import obstore
+from obstore.exceptions import GenericError
 from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
@@ -212,13 +213,17 @@ def _around_rows(trigger: Trigger) -> None:
 
 
 def _around_disks(trigger: Trigger) -> None:
-    async def put(
-        call: Callable[[], Awaitable[Any]], _args: tuple[Any, ...], _kwargs: dict[str, Any]
-    ) -> Any:
-        trigger.passes(at.ARTIFACT)
-        return await call()
+    original = obstore.put
 
-    _wrap(obstore, "put_async", put)
+    def put(*args: Any, **kwargs: Any) -> Any:
+        try:
+            trigger.passes(at.ARTIFACT)
+        except OSError as error:
+            # As obstore says it.
+            raise GenericError(f"{error.strerror} (os error {error.errno})") from None
+        return original(*args, **kwargs)
+
+    obstore.put = put
 
     def limit(connection: Any, _record: object, _proxy: object) -> None:
         """SQLite's own limit of a file's size: at 1 it may not grow any more."""

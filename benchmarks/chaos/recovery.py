@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from temporalio.api.enums.v1 import EventType
+from temporalio.service import RPCError
 
 from benchmarks.chaos.billing import HEARTBEAT_SECONDS
 from benchmarks.chaos.faults import STAGES, Kind
 from benchmarks.chaos.journal import Journal
 from benchmarks.chaos.record import Record
 from client import JobClient
+from stope.errors import StopeError
 
 RECOVERY_SECONDS = HEARTBEAT_SECONDS + 2
 """The most that it may take while another worker is alive."""
@@ -59,7 +61,11 @@ async def told(recovery: Recovery, journal: Journal, client: JobClient, job_id: 
     ]
     # From the clock on the wall to that of the journal.
     shift = time.time() - time.monotonic()
-    moments += [(at - shift, text) async for at, text in _events(client, job_id)]
+    try:
+        moments += [(at - shift, text) async for at, text in _events(client, job_id)]
+    except (StopeError, RPCError) as error:
+        # It is killed often here; what the workers said is there without it.
+        moments.append((last, f"Temporal does not answer: {error}"))
     story = [
         f"{moment - recovery.at:+7.3f} s  {text}"
         for moment, text in sorted(moments)
