@@ -13,6 +13,7 @@ from stope.records.jobs import JobRecords
 from stope.records.knowledge import KnowledgeRecords
 from stope.records.leases import SqlLeaseStore
 from stope.records.ledger import SqlLedgerStore
+from stope.records.sources import SourceDigests
 from stope.records.units import SqlUnitStore
 from stope.records.uses import ARTIFACT, RunUses, Use
 from stope.settings import Settings
@@ -37,7 +38,10 @@ class Services:
         """The same, on behalf of a run: what it needs is noted, so that it is kept."""
         uses = RunUses(self.database)
 
+        owner = SourceDigests(self.database).owner
+
         async def use(digest: str, name: str) -> None:
+            await self.artifacts.mark(owner)
             await uses.note(run_id, ARTIFACT, [Use(digest, name)])
 
         return replace(self, units=self.units.of_run(run_id), artifacts=self.artifacts.telling(use))

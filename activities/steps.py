@@ -43,8 +43,10 @@ from stope.steps.identity import (
     key_of_failure,
     run_guid_of,
 )
-from stope.steps.opening import RECORD_STAGE, Opening
+from stope.steps.opening import RECORD_STAGE, Opening, read_records
 from stope.steps.registry import Pipelines
+from stope.steps.store import ValueStore
+from stope.steps.uses import UsesLog
 from stope.steps.work import StepWork
 
 
@@ -101,7 +103,7 @@ class StepActivities:
                         report(progress)
 
                 async with beating(show) as beat, hold_leases(self._services, at.run) as leases:
-                    context, work = self._work(at, step, request, records)
+                    context, work = await self._work(at, step, request, records)
                     context.begin(beat, draining, leases)
                     record = await self._worked(at, work, records)
                     keys = request.place.keys | {step.name: work.key}
@@ -212,11 +214,13 @@ class StepActivities:
         folder = scratch_of(self._services, guid)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    def _work(
+    async def _work(
         self, at: StepRun, step: Step, request: StepRequest, records: dict[str, StepRecord]
     ) -> tuple[StepContext[Any], StepWork]:
         identity = at.identity(step, records)
-        key = key_of_another_time(identity, at.run.run_id) if request.again else identity
+        key = await self._key(at, identity) if request.again else identity
+        uses = UsesLog(at.services.artifacts)
+        values = ValueStore(uses.artifacts, self.cache)
         scratch = scratch_of(self._services, run_guid_of(at.job)) / step.name
         scratch.mkdir(parents=True, exist_ok=True)
         context: StepContext[Any] = StepContext(
@@ -227,15 +231,32 @@ class StepActivities:
             run_guid=run_guid_of(at.job),
             attempt=activity.info().attempt,
             scratch=scratch,
-            artifacts=at.services.artifacts,
+            artifacts=uses.artifacts,
             settings=self._services.settings,
             context=context_of(records),
-            values=at.values,
+            values=values,
             units=at.services.units,
             unit_seed=at.unit_seed(step),
             max_workers=request.max_workers or self._services.settings.max_workers,
         )
-        return context, StepWork(at.run, step, context, identity, key, at.services.units, at.values)
+        units = at.services.units
+        return context, StepWork(at.run, step, context, identity, key, units, values, uses)
+
+    async def _key(self, at: StepRun, identity: str) -> str:
+        """Where a step is committed whose gaps are tried again: after all that have some."""
+        key = identity
+        while True:
+            # Looked at only: what the run goes on with is noted when it does.
+            found = await read_records(self._services.units, [key])
+            # What this run left as a gap, an earlier attempt at its step has just tried.
+            left = [
+                record.run_id
+                for record in found.values()
+                if record.gaps and record.run_id != at.run.run_id
+            ]
+            if not left:
+                return key
+            key = key_of_another_time(key, left[0])
 
     async def _at(self, place: StepPlace) -> StepRun:
         """The run, as its records say it stands.

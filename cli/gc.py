@@ -50,6 +50,14 @@ def gc(
     unschedule: Annotated[
         bool, typer.Option("--unschedule", help="Take the schedule away.")
     ] = False,
+    shared_store: Annotated[
+        bool,
+        typer.Option(
+            "--shared-store",
+            help="Also where other records use the artifact store: what only they need goes, "
+            "except for what a checkpoint in the store names.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Delete runs with their mirrors, units, plans, answers and artifacts that no kept run needs.
@@ -61,7 +69,9 @@ def gc(
     """
     if schedule is not None and (unschedule or dry_run):
         raise UsageError("Give one of --schedule, --unschedule and --dry-run.")
-    policy = KeepPolicy(keep_days=keep_days, keep_runs=keep_runs, dry_run=dry_run)
+    policy = KeepPolicy(
+        keep_days=keep_days, keep_runs=keep_runs, dry_run=dry_run, shared_store=shared_store
+    )
     settings = settings_with_logging()
     if schedule is not None:
         start(_schedule(settings, schedule, policy, as_json))

@@ -9,9 +9,7 @@ worker wherever you like and start another: no step is done twice, and the array
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +40,7 @@ class Counted(BaseModel):
 
 async def read(step: StepContext[LettersConfig]) -> Mapping[str, object]:
     """The bytes of all files, one after another."""
-    parts = [await asyncio.to_thread(Path(file.path).read_bytes) for file in step.files]
+    parts = [await step.read(file) for file in step.files]
     step.metadata["bytes"] = sum(map(len, parts))
     return {"text": np.frombuffer(b"".join(parts), np.uint8)}
 

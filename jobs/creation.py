@@ -26,8 +26,9 @@ from stope.models.job import (
 from stope.models.knowledge import Knowledge, MinedClaims
 from stope.models.route import HANDED_ON, handed_to
 from stope.models.transcript import Transcript
-from stope.recipes import recipe_of
+from stope.recipes import recipe_of, steps_recipe
 from stope.sources.location import is_remote
+from stope.steps.registry import load_pipelines
 from stope.upload.places import place_url
 
 _DOCUMENTS: dict[JobType, type[BaseModel]] = {
@@ -87,6 +88,8 @@ class JobCreation(JobControl):
         if kind is JobType.UPLOAD and not config.upload_to:
             raise UsageError("An upload job needs to know where to: set upload_to in its config.")
         recipe = recipe_of(kind, uploads=bool(config.upload_to))
+        if kind is JobType.STEPS:
+            recipe = steps_recipe(load_pipelines(self.settings).get(config.pipeline).version)
         job = await self._jobs.create(
             Job(
                 id=job_id_of(kind, source.identity, config, recipe),

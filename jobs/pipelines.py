@@ -35,6 +35,8 @@ class JobPipelines(JobCreation):
     ) -> str:
         """The id of the job for a request; the same request always gives the same id and run.
 
+        Another version of the pipeline has jobs of its own.
+
         Args:
             name: of the pipeline.
             inputs: files, by path or URL, in order. They are only ever read.

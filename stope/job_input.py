@@ -69,6 +69,7 @@ async def _remote_digest(
     if isinstance(reader, WebReader) and (reader.query or not reader.ranges or not reader.version):
         if known is not None and await artifacts.exists(known):
             return known
+        await artifacts.mark(sources.owner)
         digest = await copy_input(reader, source.location, artifacts, scratch)
     elif source.size == 0:
         raise InputError(f"{source} is empty (0 bytes); give a recording or a text transcript.")

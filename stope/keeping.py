@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from stope.artifacts import ArtifactStore, StoredArtifact
-from stope.errors import ArtifactError, RecordsBusyError
+from stope.errors import ArtifactError, RecordsBusyError, UsageError
+from stope.models.job import JobType
 from stope.models.keeping import Amount, GcReport, KeepPolicy
 from stope.records.database import Database
+from stope.records.jobs import JobRecords
 from stope.records.keeping import GRACE, KeepingRecords, Sweep
+from stope.records.sources import SourceDigests
+from stope.run_folders import RunFolders, drop_checkpoints, left_folders, named_by_checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +38,8 @@ async def collect_garbage(
     """Delete what no kept run needs, and give its space back. A dry run only counts.
 
     Nothing that was made within the last hour goes, nothing that a job which can be resumed needs,
-    and nothing that the result of a kept job names. Inputs, exports and the names of speakers are
-    never touched. May run while jobs run.
+    and nothing that the result of a kept job, or a checkpoint in the store, names. Inputs, exports
+    and the names of speakers are never touched. May run while jobs run.
 
     Args:
         database: the records.
@@ -45,22 +50,36 @@ async def collect_garbage(
 
     Raises:
         RecordsBusyError: somebody else has the records for longer than we can wait.
-        ArtifactError: the artifact store cannot be listed, or does not let us delete.
+        UsageError: other records use the store, and the policy does not say that it may be.
+        StorageUnavailableError: the artifact store is away. Rows are gone by then, and some
+            artifacts; the next time finds the rest.
+        StorageRefusedError: it cannot be listed, or does not let us delete.
     """
     now = now or datetime.now(UTC)
+    is_alone = await _claimed(database, artifacts, policy)
     records = KeepingRecords(database)
+    jobs = JobRecords(database)
+    jobs_before = await jobs.of_type(JobType.STEPS)
     sweep = await records.sweep(policy, now)
+    jobs_after = await jobs.of_type(JobType.STEPS)
+    folders = RunFolders.of(jobs_before, jobs_after, sweep.kept.jobs)
+    dropped = folders.dropped if is_alone else frozenset()
+    if not policy.dry_run:
+        await drop_checkpoints(artifacts, dropped)
     needed = sweep.needed | await _named_inside(artifacts, sweep)
+    needed |= await named_by_checkpoints(artifacts, dropped)
     unneeded = {
         item.digest: item
         async for item in artifacts.stored()
         if item.digest not in needed and _is_old(item, sweep, now)
     }
     litter = await asyncio.to_thread(_litter, scratch, artifacts.folder, sweep.open_inputs, now)
+    litter |= await asyncio.to_thread(left_folders, scratch, folders.at_work, now)
     doomed = set(unneeded)
     reclaimed: int | None = None
     if not policy.dry_run:
-        doomed = await records.drop_artifacts(unneeded, needed, artifacts.delete)
+        delete = artifacts.impatient().delete
+        doomed = await records.drop_artifacts(unneeded, needed, delete)
         await asyncio.to_thread(_remove, litter)
         reclaimed = await _vacuumed(records)
     return GcReport(
@@ -77,6 +96,28 @@ async def collect_garbage(
         kept_unknown=sweep.unknown,
         reclaimed=reclaimed,
     )
+
+
+async def _claimed(database: Database, artifacts: ArtifactStore, policy: KeepPolicy) -> bool:
+    """Whether these records are the only ones that use the store; they have its mark then.
+
+    Raises:
+        UsageError: others do, and the policy does not say that it may be cleared out all the same.
+    """
+    owner = SourceDigests(database).owner
+    if not policy.dry_run:
+        await artifacts.mark(owner)
+    others = await artifacts.owners()
+    if others:
+        others.pop(await owner(), None)
+    if others and not policy.shared_store:
+        told = "; ".join(f"{name} of {note}" for name, note in sorted(others.items()))
+        raise UsageError(
+            f"Other records use {artifacts.url} too ({told}), and what only they need would go. "
+            "Give each its own STOPE_ARTIFACTS_URL; delete owners/ID there for those that are no "
+            "more; or insist with --shared-store. Nothing was deleted."
+        )
+    return not others
 
 
 async def _named_inside(artifacts: ArtifactStore, sweep: Sweep) -> set[str]:
@@ -123,7 +164,10 @@ def _litter(
 
 def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 async def _vacuumed(records: KeepingRecords) -> int | None:

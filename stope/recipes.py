@@ -36,6 +36,11 @@ def recipe_of(job_type: JobType, *, uploads: bool = False) -> str:
         JobType.FLAGSHIP: flagship,
         JobType.UPLOAD: upload,
         JobType.PIPELINE: digest_of(stages)[:16],
-        # A step pipeline is found by its name, input and config; its version is in its units.
+        # That of a step pipeline is its version: ``steps_recipe``.
         JobType.STEPS: "",
     }[job_type]
+
+
+def steps_recipe(version: int) -> str:
+    """The recipe of a step pipeline's jobs; its first version adds nothing to their ids."""
+    return "" if version == 1 else str(version)

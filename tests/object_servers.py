@@ -66,13 +66,21 @@ class Mode(Enum):
     FAILING = "failing"
 
 
+CUT = 1 << 20
+"""Bytes of an answer that a door lets through where it cuts."""
+
+
 class Door:
-    """A proxy before a server. Closed, nothing listens at its port."""
+    """A proxy before a server. Closed, nothing listens at its port.
+
+    So many of the next large answers as ``cuts`` says break off midway.
+    """
 
     def __init__(self, server_port: int, port: int | None = None) -> None:
         self.port = port or free_port()
         self.mode = Mode.OPEN
         self.let_in = 0
+        self.cuts = 0
         self._server_port = server_port
         self._listening: socket.socket | None = None
         self._open: set[socket.socket] = set()
@@ -139,6 +147,7 @@ class Door:
     def _carry(self, client: socket.socket) -> None:
         with socket.create_connection(("127.0.0.1", self._server_port)) as server:
             self._open.add(server)
+            answered = 0
             try:
                 while True:
                     ready, _, _ = select.select([client, server], [], [], 60)
@@ -150,6 +159,10 @@ class Door:
                             return
                         if self.mode is Mode.STALLED:
                             continue
+                        answered = answered + len(data) if side is server else 0
+                        if answered > CUT and self.cuts > 0:
+                            self.cuts -= 1
+                            return
                         (server if side is client else client).sendall(data)
             finally:
                 self._open.discard(server)

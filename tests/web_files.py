@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 
 
 @dataclass
 class WebFile:
-    """A file, and how it is served."""
+    """A file, and how it is served.
+
+    A part of it has ``more`` bytes than were asked for, or says that it begins ``shifted`` bytes
+    later; ``drip`` is the seconds between two bytes.
+    """
 
     data: bytes
     etag: str = '"v1"'
@@ -21,6 +27,9 @@ class WebFile:
     location: str = ""
     query: str = ""
     broken_off: int = 0
+    more: int = 0
+    shifted: int = 0
+    drip: float = 0
 
 
 @dataclass
@@ -64,17 +73,19 @@ def serving() -> Iterator[WebFiles]:
             if self.headers.get("If-Match", file.etag) != file.etag:
                 self._say(412)
             elif asked is None or not file.ranges:
-                self._say(200, headers, file.data)
+                self._say(200, headers, file.data, drip=file.drip)
             else:
                 first, _, last = asked.removeprefix("bytes=").partition("-")
                 start, end = int(first), min(int(last) + 1, len(file.data))
                 if start >= len(file.data):
                     self._say(416, {"Content-Range": f"bytes */{len(file.data)}"})
                     return
-                headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(file.data)}"
+                at = start + file.shifted
+                headers["Content-Range"] = f"bytes {at}-{end - 1}/{len(file.data)}"
                 broken = bool(file.broken_off) and end - start > 1
                 file.broken_off -= broken
-                self._say(206, headers, file.data[start:end], broken=broken)
+                body = file.data[start:end] + b"?" * (file.more if end - start > 1 else 0)
+                self._say(206, headers, body, broken=broken, drip=file.drip)
 
         def _say(
             self,
@@ -83,6 +94,7 @@ def serving() -> Iterator[WebFiles]:
             body: bytes = b"",
             *,
             broken: bool = False,
+            drip: float = 0,
         ) -> None:
             # Before anybody who was answered can look at it.
             web.sent += len(body)
@@ -91,7 +103,7 @@ def serving() -> Iterator[WebFiles]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if broken else body)
+            _write(self.wfile, body[: len(body) // 2] if broken else body, drip)
             self.close_connection = broken
 
         def log_message(self, *_: object) -> None:
@@ -106,3 +118,10 @@ def serving() -> Iterator[WebFiles]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _write(stream: BufferedIOBase, body: bytes, drip: float) -> None:
+    with suppress(OSError):
+        for at in range(0, len(body), 1 if drip else max(1, len(body))):
+            stream.write(body[at : at + 1] if drip else body)
+            time.sleep(drip)

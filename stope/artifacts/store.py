@@ -16,6 +16,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from stope.artifacts.body import Sending, read_facts
+from stope.artifacts.latest import LatestWrites
+from stope.artifacts.owners import OWNERS, owner_note, owner_path
 from stope.artifacts.reader import CONTENT, ContentReader, begun_again, content_path
 from stope.compression import packed
 from stope.errors import ArtifactError, ObjectMissingError, UsageError
@@ -27,6 +29,9 @@ from stope.objects.port import PART
 from stope.objects.store import for_each, in_thread
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_SHORT = Patience(connect=2, request=3, attempts=1)
+_NOTE_AT_MOST = 200
 
 Use = Callable[[str, str], Awaitable[None]]
 """Told a digest and what it is, before it is stored or read."""
@@ -58,6 +63,8 @@ class ArtifactStore:
     def __init__(self, url: str, *, patience: Patience | None = None) -> None:
         self._store = open_store(url, patience=patience)
         self._use: Use | None = None
+        self._marks: set[str] = set()
+        self._latest = LatestWrites()
         self._reader = ContentReader(self._store)
         self.url = self._store.url
         self.folder = self._store.folder
@@ -67,6 +74,12 @@ class ArtifactStore:
         twin = copy.copy(self)
         twin._use = use  # noqa: SLF001  (its own)
         return twin
+
+    def impatient(self) -> ArtifactStore:
+        """The same store for whoever holds something that others wait for: a call fails soon."""
+        if self.folder is not None or self.url.startswith("memory:"):
+            return self
+        return ArtifactStore(self.url, patience=_SHORT)
 
     def uri(self, digest: str) -> str:
         """Where an object lives, for people and for ``transcript_path``."""
@@ -194,7 +207,10 @@ class ArtifactStore:
             yield StoredArtifact(info.path.rsplit("/", 1)[-1], info.size, info.modified)
 
     def delete(self, digests: Iterable[str]) -> None:
-        """Delete objects, several at once; those that are gone already are fine. Blocks."""
+        """Delete objects, several at once; those that are gone already are fine. Blocks.
+
+        Nothing is deleted any more after it has raised.
+        """
         store = self._store
 
         def delete_one(digest: str) -> None:
@@ -225,6 +241,44 @@ class ArtifactStore:
     async def delete_named(self, path: str) -> None:
         """Delete what is under a name; that there is nothing is fine."""
         await self._store.delete(_named(path))
+
+    async def replace_named(self, path: str, data: bytes | None, *, seconds: float) -> None:
+        """``write_named``, or ``delete_named`` for None, that is waited for so long at most.
+
+        It goes on then, and what is asked for later comes after it: never is a name left with what
+        is older.
+
+        Raises:
+            TimeoutError: it is not done yet.
+        """
+
+        async def do(newest: bytes | None) -> None:
+            if newest is None:
+                await self.delete_named(path)
+            else:
+                await self.write_named(path, newest)
+
+        await self._latest.make(_named(path), data, do, seconds)
+
+    async def mark(self, owner: Callable[[], Awaitable[str]]) -> None:
+        """Leave the mark of the records that use this store, before they do; once is enough.
+
+        Args:
+            owner: gives their id.
+        """
+        if not self._marks:
+            name = await owner()
+            await self._store.put(owner_path(name), owner_note())
+            self._marks.add(name)
+
+    async def owners(self) -> dict[str, str]:
+        """The records that have left their mark: ids, and for people where and when they did."""
+        found: dict[str, str] = {}
+        for path in await self.list_named(OWNERS):
+            body = await self.read_named(path)
+            if body is not None:
+                found[path.rpartition("/")[2]] = body.decode(errors="replace")[:_NOTE_AT_MOST]
+        return found
 
     async def list_named(self, prefix: str) -> list[str]:
         """The names below a name, in their order."""

@@ -18,6 +18,9 @@ class KeepPolicy(Frozen):
         default=1, ge=0, description="the newest of every job; 0 lets old jobs go with their runs"
     )
     dry_run: bool = False
+    shared_store: bool = Field(
+        default=False, description="also where other records have their artifacts in the store"
+    )
 
 
 class Amount(Frozen):

@@ -83,8 +83,9 @@ class StepRecord(BaseModel):
     """What a step gave: its unit's committed output.
 
     ``identity`` is the digest of everything that decides it. ``gives`` is in the form of the
-    context: small values as they are, others as references. Times are ISO 8601, in UTC;
-    ``duration`` is in seconds. One that failed, or was skipped, gives nothing and says why.
+    context: small values as they are, others as references. ``uses`` is the digest of a stored
+    ``StepUses``, '' where there are no others. Times are ISO 8601, in UTC; ``duration`` is in
+    seconds. One that failed, or was skipped, gives nothing and says why.
     """
 
     step: str
@@ -96,9 +97,16 @@ class StepRecord(BaseModel):
     finished_at: str
     duration: float = Field(ge=0)
     gives: dict[str, object] = Field(default_factory=dict)
+    uses: str = ""
     metadata: JsonObject = Field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     error: str | None = None
+
+
+class StepUses(Frozen):
+    """Artifacts that a step stored or read beside its context: what it gave may name them."""
+
+    digests: tuple[str, ...]
 
 
 class StepSummary(Frozen):
@@ -129,6 +137,7 @@ class StepCheckpointMeta(CheckpointMeta):
     keys: dict[str, str] = Field(
         default_factory=dict, description="by step: of its record among the committed units"
     )
+    uses: dict[str, str] = Field(default_factory=dict, description="by step: see StepRecord")
     gaps: dict[str, tuple[Gap, ...]] = Field(default_factory=dict, description="by step")
     notices: tuple[str, ...] = Field(default=(), description="why this run began as it did")
 
@@ -168,7 +177,9 @@ class StepsOpened(Frozen):
     definition: PipelineDefinition
     generation: str = ""
     kept: tuple[StepDone, ...] = ()
-    again: tuple[str, ...] = Field(default=(), description="steps that are done another time")
+    again: tuple[str, ...] = Field(
+        default=(), description="steps that are done another time if what they gave has gaps"
+    )
     notices: tuple[str, ...] = ()
 
 

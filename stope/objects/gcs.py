@@ -7,6 +7,7 @@ Credentials are the application's default ones: ``GOOGLE_APPLICATION_CREDENTIALS
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ _RIGHTS = (
 )
 
 _SEEN_AT_MOST = 256
+
+# At DEBUG it writes the URL of every request, with the id by which an upload in parts is gone on.
+logging.getLogger("urllib3").setLevel(logging.INFO)
 
 
 class GcsStore:
@@ -202,6 +206,7 @@ class GcsStore:
 
     def _error(self, error: Exception, path: str) -> StopeError | None:
         import requests
+        import urllib3
         from google.api_core.exceptions import GoogleAPICallError, RetryError
         from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
         from google.auth.exceptions import TransportError as AuthTransportError
@@ -212,9 +217,17 @@ class GcsStore:
             return self._answered(int(error.response.status_code), path)
         if isinstance(error, GoogleAPICallError):
             return self._answered(int(error.code or 500), path)
-        if isinstance(error, requests.Timeout):
+        # A body is read past `requests`, whose own errors end with the headers.
+        if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
             return faults.unavailable(self.url, "no answer in time")
-        if isinstance(error, requests.RequestException | AuthTransportError | RetryError):
+        if isinstance(
+            error,
+            requests.RequestException
+            | urllib3.exceptions.HTTPError
+            | ConnectionError
+            | AuthTransportError
+            | RetryError,
+        ):
             return faults.unavailable(self.url, "the connection failed")
         if isinstance(error, DataCorruption):
             return faults.unavailable(self.url, "what arrived is not what was sent")

@@ -48,10 +48,12 @@ async def in_thread(do: Callable[[], ResultT]) -> ResultT:
 def for_each(do: Callable[[ItemT], None], items: Iterable[ItemT]) -> None:
     """Do something blocking with every item, several at once. Blocks.
 
-    Never called from one of the stores' own threads: all of them could wait for each other.
+    When it returns or raises, nothing of it goes on any more: what had not begun is left undone.
+    Its threads are its own, so that it waits for nobody else's calls.
     """
-    for _ in _POOL.map(do, items):
-        pass
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="stope-each") as pool:
+        for _ in pool.map(do, items):
+            pass
 
 
 class ObjectStore:
@@ -235,7 +237,19 @@ class ObjectStore:
             yield self._part(path, at, at + PART, piece.info.version)
 
     def _part(self, path: str, start: int, end: int, version: str | None) -> Piece:
-        return self.patience.call(lambda: self.raw.get(path, start, end, version=version))
+        return self.patience.call(lambda: part_of(self.raw, path, start, end, version))
+
+
+def part_of(raw: RawStore, path: str, start: int, end: int, version: str | None) -> Piece:
+    """``RawStore.get``, whose answer is as long as it has to be. Blocks.
+
+    Raises:
+        StorageUnavailableError: it is shorter; what breaks off midway may look like an end.
+    """
+    piece = raw.get(path, start, end, version=version)
+    if len(piece.data) != max(0, min(end, piece.info.size) - start):
+        raise faults.unavailable(raw.url, "the connection broke off")
+    return piece
 
 
 def list_of(raw: RawStore, prefix: str) -> list[ObjectInfo]:

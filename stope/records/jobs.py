@@ -70,6 +70,11 @@ class JobRecords(RunRecords):
         query = select(job).where(job.c.parent_id == parent_id).order_by(job.c.created_at)
         return [_job_of(row) for row in await self._database.fetch(query)]
 
+    async def of_type(self, job_type: JobType) -> list[Job]:
+        """All jobs of a type, by id."""
+        query = select(job).where(job.c.type == job_type.value).order_by(job.c.id)
+        return [_job_of(row) for row in await self._database.fetch(query)]
+
     async def set_namespace(self, job_id: str, namespace: str) -> None:
         """Give a job a namespace of its own for units: nothing old is read any more.
 

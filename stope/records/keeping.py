@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 
 from stope.carrying import carried_through
-from stope.errors import RecordsError
+from stope.errors import RecordsError, StopeError
 from stope.models.job import JobStatus
 from stope.models.keeping import Amount, KeepPolicy
 from stope.records.database import Database
@@ -58,7 +58,8 @@ GRACE = timedelta(hours=1)
 """What was made since then stays: whoever made it may be about to say that it is needed."""
 
 _AT_ONCE = 500
-_OBJECTS_AT_ONCE = 50
+_OBJECTS_AT_ONCE = 16
+"""As many as go at the same time, in one round: nobody else writes meanwhile."""
 _ROWS_AT_ONCE = 50
 """Rows may be large: no more of them are in memory."""
 
@@ -109,7 +110,11 @@ class KeepingRecords:
         Args:
             digests: what no row mentioned a moment ago.
             needed: what the records do not say themselves that it is needed.
-            remove: deletes objects. Called in a thread, while nobody can note a need of them.
+            remove: deletes objects. Called in a thread, while nobody can note a need of them, so
+                that it has to end soon, and with it all that it does.
+
+        Raises:
+            StopeError: what ``remove`` raised; nothing more is removed, and nothing was half done.
         """
         gone: set[str] = set()
         for some in _chunks(sorted(set(digests) - needed), _OBJECTS_AT_ONCE):
@@ -128,10 +133,17 @@ class KeepingRecords:
             for table in (claim, evidence, verdict):
                 connection.execute(delete(table).where(table.c.output_id.in_(outputs)))
 
+        failure: StopeError | None = None
         async with self._database.writing() as connection:
             doomed = await connection.run_sync(unneeded)
-            await asyncio.to_thread(remove, sorted(doomed))
+            try:
+                await asyncio.to_thread(remove, sorted(doomed))
+            except StopeError as error:
+                # Some of them are gone, and nobody needs the rows of any.
+                failure = error
             await connection.run_sync(forget)
+        if failure is not None:
+            raise failure
         return doomed
 
     async def vacuum(self) -> int | None:

@@ -55,3 +55,12 @@ class UploadReceipts:
             .order_by(upload_receipt.c.item_id)
         )
         return [Receipt.model_validate(row[0]) for row in await self._database.fetch(query)]
+
+    async def digests(self, destination: str, collection: str) -> dict[str, str]:
+        """SHA-256 of what each item of a collection was last put with, whichever run put it."""
+        table = upload_receipt.c
+        query = select(table.item_id, table.digest).where(
+            table.destination == destination,
+            table.item_id.startswith(f"{collection}/", autoescape=True),
+        )
+        return {row.item_id: row.digest for row in await self._database.fetch(query)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +15,9 @@ from stope.records.database import Database
 from stope.records.schema import source
 
 log = logging.getLogger(__name__)
+
+_OWNER = "stope:records"
+"""No absolute path, and no URL of an input."""
 
 
 class SourceDigests:
@@ -48,6 +52,20 @@ class SourceDigests:
         """Remember what was read at a URL, given without its query."""
         if version:
             await self._keep(location, (size, *_numbers(version)), digest)
+
+    async def owner(self) -> str:
+        """The id of these records, made when it is first asked for: 32 hexadecimal digits.
+
+        It is theirs wherever they are moved to, and the same for every program that uses them.
+        """
+        query = select(source.c.digest).where(source.c.path == _OWNER)
+        found = await self._database.fetch(query)
+        if not found:
+            numbers = dict.fromkeys(("size", "mtime_ns", "inode"), 0)
+            new = {"path": _OWNER, "digest": uuid4().hex, **numbers}
+            await self._database.insert_new(source, [new])
+            found = await self._database.fetch(query)
+        return str(found[0].digest)
 
     async def _known(self, location: str, seen: tuple[int, int, int]) -> str | None:
         query = select(source.c.digest, source.c.size, source.c.mtime_ns, source.c.inode)

@@ -10,6 +10,9 @@ from stope.sources.copies import ArtifactReader
 from stope.sources.source import Source
 from stope.sources.web import WebReader
 
+_SIGNING = ("x-amz-", "x-goog-")
+"""How the fields of a query begin that sign it, for S3 and Google Cloud Storage."""
+
 
 class DigestMemory(Protocol):
     """Remembers the digests of what is at URLs, by size and version."""
@@ -45,11 +48,15 @@ async def remembered_digest(source: Source, memory: DigestMemory) -> str:
 def memory_version(source: Source) -> str:
     """Under which version a digest is remembered; '' where it must not be.
 
-    Without an entity tag, two queries of one URL may give files of the same size and time.
+    Two queries of one URL may give files of the same size and entity tag, which only tells the
+    versions of one file apart. The signature in a query says nothing of the file.
     """
     reader = source.reader
-    if isinstance(reader, ArtifactReader):
+    if isinstance(reader, ArtifactReader) or not source.version:
         return ""
-    if isinstance(reader, WebReader) and reader.query and not reader.etag:
-        return f"{source.version} {digest_bytes(reader.query.encode())}" if source.version else ""
+    if isinstance(reader, WebReader) and reader.query:
+        fields = [
+            field for field in reader.query.split("&") if not field.lower().startswith(_SIGNING)
+        ]
+        return f"{source.version} {digest_bytes('&'.join(fields).encode())}"
     return source.version

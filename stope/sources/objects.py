@@ -13,6 +13,7 @@ from stope.errors import (
 )
 from stope.objects.patience import Patience
 from stope.objects.places import open_store
+from stope.objects.store import part_of
 from stope.sources.location import shown
 
 ResultT = TypeVar("ResultT")
@@ -36,7 +37,7 @@ class ObjectReader:
 
     def read(self, start: int, end: int) -> bytes:
         """As ``RangeReader``."""
-        return self._told(lambda: self._raw.get(self._key, start, end, version=self.version)).data
+        return self._told(lambda: part_of(self._raw, self._key, start, end, self.version)).data
 
     def close(self) -> None:
         """Nothing is held that somebody has to let go of."""

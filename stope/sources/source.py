@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, cast
 
-from stope.errors import InputError, StopeError
+from stope.errors import InputError
 from stope.objects.address import file_name
 from stope.objects.patience import Patience
 from stope.sources.location import checked_url, is_remote, shown
@@ -84,7 +84,7 @@ class Source:
         return self._remote.version if self.path is None else ""
 
     @property
-    def failure(self) -> StopeError | None:
+    def failure(self) -> Exception | None:
         """Why the last read failed, where a library in between has made another error of it."""
         return next((file.failure for file in self._open if file.failure is not None), None)
 

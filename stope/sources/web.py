@@ -25,6 +25,7 @@ _REDIRECTS = 5
 _PASSING = frozenset({408, 425, 429})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
 _CHUNK = 1 << 16
+"""Bytes that a whole body has to bring within the time of a request, again and again."""
 
 
 class _WithoutQueries(logging.Filter):
@@ -40,6 +41,8 @@ class _WithoutQueries(logging.Filter):
 
 
 logging.getLogger("httpx").addFilter(_WithoutQueries())
+# Below it every header is written at DEBUG: also where a redirect leads to, signature and all.
+logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
 class WebReader:
@@ -88,7 +91,14 @@ class WebReader:
         """The whole, front to back, as the server gives it. Not tried again."""
         with self._answer({}) as answer:
             self._check(answer, (200,))
-            yield from answer.iter_raw(_CHUNK)
+            began, size = time.monotonic(), 0
+            for chunk in answer.iter_raw():
+                yield chunk
+                size += len(chunk)
+                if size >= _CHUNK:
+                    began, size = time.monotonic(), 0
+                elif time.monotonic() - began > self.patience.request:
+                    raise _away(self._shown, "it is too slow")
 
     def close(self) -> None:
         """As ``RangeReader``."""
@@ -111,7 +121,7 @@ class WebReader:
         if self.etag.startswith('"'):
             headers["If-Match"] = self.etag
         began = time.monotonic()
-        parts: list[bytes] = []
+        found = bytearray()
         with self._answer(headers) as answer:
             if answer.status_code in (200, 412, 416) or (
                 answer.status_code == 206
@@ -119,14 +129,23 @@ class WebReader:
             ):
                 raise changed(self._shown)
             self._check(answer, (206,))
-            for chunk in answer.iter_raw(_CHUNK):
-                parts.append(chunk)
+            if _first(answer) != start:
+                raise self._other_part()
+            for chunk in answer.iter_raw():
+                found += chunk
+                if len(found) > end - start:
+                    raise self._other_part()
                 if time.monotonic() - began > self.patience.request:
                     raise _away(self._shown, "it is too slow")
-        found = b"".join(parts)
         if len(found) != end - start:
             raise _away(self._shown, "the connection broke off")
-        return found
+        return bytes(found)
+
+    def _other_part(self) -> InputError:
+        return InputError(
+            f"The server of {self._shown} gives other parts of it than it is asked for; put the "
+            "file on another server, or give a copy of it."
+        )
 
     @contextmanager
     def _answer(self, headers: dict[str, str]) -> Iterator[httpx.Response]:
@@ -207,6 +226,12 @@ def _away(location: str, why: str, after: float | None = None) -> StorageUnavail
 def _total(answer: httpx.Response) -> int | None:
     found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
     return int(found.group(3)) if found else None
+
+
+def _first(answer: httpx.Response) -> int | None:
+    """The first byte of a part."""
+    found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    return int(found.group(1)) if found and found.group(1) else None
 
 
 def _version(answer: httpx.Response) -> str:

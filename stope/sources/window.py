@@ -7,7 +7,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 
-from stope.errors import StopeError
+from stope.errors import StorageUnavailableError
 
 BLOCK = 2 << 20
 """Bytes of one request. Decoders read on from where they are, so that most of it is used."""
@@ -33,7 +33,7 @@ class RangeFile(io.RawIOBase):
         self._size = size
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self.failure: StopeError | None = None
+        self.failure: Exception | None = None
         self.requests = 0
 
     def readable(self) -> bool:
@@ -89,9 +89,17 @@ class RangeFile(io.RawIOBase):
         found = self._blocks.get(number)
         if found is None:
             start = number * BLOCK
+            end = min(start + BLOCK, self._size)
             try:
-                found = self._read(start, min(start + BLOCK, self._size))
-            except StopeError as error:
+                found = self._read(start, end)
+                if len(found) != end - start:
+                    # Whoever reads on behind a short block would find nothing, for ever.
+                    raise StorageUnavailableError(
+                        f"{self.name or 'The input'} gave {len(found)} bytes in the place of "
+                        f"{end - start}; check the network. The work goes on when it answers."
+                    )
+            except Exception as error:
+                # Kept: a library that calls us makes another error of it.
                 self.failure = error
                 raise
             self.requests += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -77,6 +76,7 @@ def checkpoint_of(
             generation=generation,
             run_id=run.run_id,
             keys={step.name: keys[step.name] for step, _ in given},
+            uses={step.name: record.uses for step, record in given if record.uses},
             gaps={step.name: record.gaps for step, record in given if record.gaps},
             notices=tuple(notices),
         ),
@@ -114,6 +114,7 @@ def record_in(checkpoint: StepCheckpoint, step: str, identity: str) -> StepRecor
         started_at=summary.started_at,
         finished_at=summary.finished_at,
         duration=summary.duration,
+        uses=definition.uses.get(step, ""),
         metadata=summary.metadata,
         gaps=definition.gaps.get(step, ()),
     )
@@ -213,11 +214,14 @@ class CheckpointFile:
 
 
 async def write_file(artifacts: ArtifactStore, body: JsonObject) -> None:
-    """Write a checkpoint into its run's folder; a failure is logged."""
+    """Write a checkpoint into its run's folder; a failure is logged.
+
+    Of the writes of one process none arrives after a later one, nor after ``delete_file``.
+    """
     path = checkpoint_path(str(body["run_guid"]))
+    data = canonical_json(body).encode()
     try:
-        async with asyncio.timeout(FILE_SECONDS):
-            await artifacts.write_named(path, canonical_json(body).encode())
+        await artifacts.replace_named(path, data, seconds=FILE_SECONDS)
     except (StopeError, TimeoutError) as error:
         reason = str(error) or "the store does not answer"
         log.warning("the checkpoint %s was not written; work goes on: %s", path, reason)
@@ -227,8 +231,7 @@ async def delete_file(artifacts: ArtifactStore, run_guid: str) -> None:
     """Delete the checkpoint of a run that has succeeded; a failure is logged."""
     path = checkpoint_path(run_guid)
     try:
-        async with asyncio.timeout(FILE_SECONDS):
-            await artifacts.delete_named(path)
+        await artifacts.replace_named(path, None, seconds=FILE_SECONDS)
     except (StopeError, TimeoutError) as error:
         reason = str(error) or "the store does not answer"
         log.warning("the checkpoint %s of a finished run stays: %s", path, reason)

@@ -10,13 +10,14 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel
 
 from stope.artifacts import ArtifactStore
-from stope.errors import UsageError
-from stope.identity import digest_of
+from stope.errors import InputError, UsageError
+from stope.identity import digest_bytes, digest_of
 from stope.leases import Leases
 from stope.models.gap import Gap
-from stope.models.job import InputFile, JsonObject
+from stope.models.job import InputFile, InputKind, JobInput, JsonObject
 from stope.models.progress import NOTE_BYTES, StageProgress, gap_notes, shortened
 from stope.settings import Settings
+from stope.sources.copies import input_source
 from stope.steps.definition import Step
 from stope.steps.store import ValueStore
 from stope.units import Tally, Unit, UnitOutputs, UnitStore, run_units, stored_plan
@@ -104,6 +105,39 @@ class StepContext(Generic[ConfigT]):
         """Say who sees the progress, who says when to leave, and what the attempt holds."""
         self._beat, self.draining, self.leases = beat, draining, leases
         self._beat(self.progress)
+
+    async def read(self, file: InputFile) -> bytes:
+        """All bytes of one of ``files``, wherever it is: a path, a URL, or the copy of one.
+
+        Raises:
+            InputError: it is gone or cannot be read, or has another content than the job was made
+                for: what is made of it would be kept as if made of that.
+            StorageUnavailableError: it is remote and cannot be reached now.
+        """
+        given = JobInput(kind=InputKind.RECORDING, digest=file.digest, path=file.path)
+        source = await input_source(given, self.artifacts)
+
+        def read() -> bytes:
+            with source, source.open() as stream:
+                return stream.read()
+
+        try:
+            data = await asyncio.to_thread(read)
+        except OSError as error:
+            raise InputError(
+                f"{source} cannot be read ({error.strerror}); check the path and its permissions."
+            ) from error
+        if await asyncio.to_thread(digest_bytes, data) != file.digest:
+            raise InputError(
+                f"{source} has changed since this job was made; run it again and its new content "
+                "becomes a job of its own."
+            )
+        return data
+
+    @property
+    def entries(self) -> list[object]:
+        """What stands in the run's context for the step's needs."""
+        return [self._context[name] for name in self._needs]
 
     async def need(self, name: str, kind: type[T]) -> T:
         """The value of one of the step's needs, of the type that was given. Not to be changed.

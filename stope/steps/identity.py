@@ -57,9 +57,9 @@ def step_identity(
     )
 
 
-def key_of_another_time(identity: str, run_id: str) -> str:
-    """Under which a run commits a step that has a record already, and is done once more."""
-    return digest_of(["again", identity, run_id])
+def key_of_another_time(key: str, run_id: str) -> str:
+    """Under which a step is done once more, whose record under a key has gaps that a run left."""
+    return digest_of(["again", key, run_id])
 
 
 def key_of_failure(identity: str, run_id: str) -> str:

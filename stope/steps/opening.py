@@ -21,6 +21,7 @@ from stope.steps.checkpoint import misfits, parse, record_in
 from stope.steps.definition import Step, StepPipeline
 from stope.steps.identity import checkpoint_path, run_guid_of, step_identity
 from stope.steps.store import ValueStore
+from stope.steps.uses import hold_uses, lost_uses
 from stope.units import UnitStore, stored_plan
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ RECORD_STAGE = "steps"
 
 @dataclass
 class Opened:
-    """What is there of a run. ``again`` has gaps, and is to be done another time."""
+    """What is there of a run. ``again`` is to be done another time if its record has gaps."""
 
     records: dict[str, StepRecord] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
@@ -127,12 +128,17 @@ class Opening:
             if record is None:
                 continue
             if retry_gaps and record.gaps:
-                found.again = (*found.again, step.name)
                 continue
             await self._units.use("unit", {step.name: key})
             problems += await self._damage(step, record)
             found.records[step.name], found.keys[step.name] = record, key
             context |= record.gives
+        if retry_gaps:
+            # What a step that is done again gives may be what it gave: those after it have records
+            # then, with gaps of their own.
+            found.again = tuple(
+                step.name for step in self._pipeline.steps if step.name not in found.records
+            )
         return found, problems
 
     async def _record(
@@ -158,7 +164,7 @@ class Opening:
         return identity, taken
 
     async def _damage(self, step: Step, record: StepRecord) -> list[str]:
-        """What of the values that a step gave is gone or damaged."""
+        """What of the values that a step gave, and of what they name, is gone or damaged."""
         if set(record.gives) != set(step.gives):
             return [f"the step {step.name} gave other names than it declares"]
         found: list[str] = []
@@ -167,6 +173,16 @@ class Opening:
                 await self._values.check(name, record.gives[name], kind)
             except ArtifactError as error:
                 found.append(f"{name} of the step {step.name}: {str(error).partition(';')[0]}")
+        try:
+            lost = await lost_uses(self._artifacts, await hold_uses(self._artifacts, record))
+        except ArtifactError as error:
+            found.append(f"what the step {step.name} names: {str(error).partition(';')[0]}")
+        else:
+            if lost:
+                found.append(
+                    f"{len(lost)} of the artifacts that the step {step.name} names are gone, such "
+                    f"as {self._artifacts.uri(lost[0])}"
+                )
         return found
 
 

@@ -14,7 +14,8 @@ from stope.steps.checkpoint import timestamp
 from stope.steps.context import StepContext
 from stope.steps.definition import Step
 from stope.steps.opening import RECORD_STAGE
-from stope.steps.store import ValueStore
+from stope.steps.store import ValueStore, referred
+from stope.steps.uses import UsesLog, hold_uses
 from stope.units import Tally, Unit, UnitStore, run_units
 
 
@@ -29,6 +30,7 @@ class StepWork:
         key: under which its record is committed.
         units: on behalf of the run.
         values: of this process.
+        uses: what the context's store and ``values`` tell of what passes through them.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class StepWork:
         key: str,
         units: UnitStore,
         values: ValueStore,
+        uses: UsesLog,
     ) -> None:
         self.run = run
         self.context = context
@@ -49,6 +52,7 @@ class StepWork:
         self.key = key
         self._units = units
         self._values = values
+        self._uses = uses
 
     @property
     def progress(self) -> StageProgress:
@@ -76,7 +80,10 @@ class StepWork:
             draining=self.context.draining,
             leases=self.context.leases,
         )
-        return done.outputs[self._step.name]
+        record = done.outputs[self._step.name]
+        if record.run_id != self.run.run_id:
+            await hold_uses(self._uses.artifacts, record)
+        return record
 
     async def _do(self, _unit: Unit[None]) -> StepRecord:
         began = time.monotonic()
@@ -93,6 +100,7 @@ class StepWork:
             finished_at=timestamp(),
             duration=round(time.monotonic() - began, 3),
             gives=entries,
+            uses=await self._uses.stored(map(referred, [*entries.values(), *context.entries])),
             metadata=context.metadata
             | {
                 "units": context.units_done + context.units_reused,

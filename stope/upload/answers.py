@@ -35,6 +35,7 @@ LONGEST_WAIT = 3600.0
 
 _UNASKABLE = frozenset({400, 404, 405, 410, 422, 501})
 _LONGEST_SAYING = 200
+_BEFORE_A_PAGE = b"\xef\xbb\xbf \t\r\n"
 _ADVICE = {
     401: "check that STOPE_UPLOAD_HMAC_KEY is the endpoint's key, and both clocks",
     403: "check that STOPE_UPLOAD_HMAC_KEY is the endpoint's key, and what it may do there",
@@ -152,12 +153,18 @@ def _read(answer: HttpAnswer, model: type[ModelT], url: str) -> ModelT | None:
     """The body as what it should be; None where it says nothing of items.
 
     Raises:
-        DestinationRefusedError: it does, and cannot be understood.
+        DestinationRefusedError: it does, and cannot be understood; or it is a page.
     """
     try:
         body = json.loads(answer.body)
     except ValueError:
-        return None
+        if not answer.body.lstrip(_BEFORE_A_PAGE).startswith(b"<"):
+            return None
+        # A site that shows its front page for any path, or somebody's "please log in".
+        raise DestinationRefusedError(
+            f"{url} answers {answer.status} with a page for people, as what takes no uploads does; "
+            "check the address, and whether something in between wants a login."
+        ) from None
     if not isinstance(body, dict) or "items" not in body:
         return None
     try:

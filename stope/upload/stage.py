@@ -31,6 +31,9 @@ class ReceiptRecords(Protocol):
     async def of_run(self, destination: str, run_id: str) -> dict[str, Receipt]:
         """The receipts that a run got at a destination, by item."""
 
+    async def digests(self, destination: str, collection: str) -> dict[str, str]:
+        """SHA-256 of what each item of a collection was last put with, whichever run put it."""
+
 
 async def upload(
     run: StageRun[UploadCheckpoint],
@@ -72,7 +75,8 @@ async def upload(
         checkpoint.stage = "verifying"
         await run.enter("verifying")
         at_place = [item for item in items if item.name in done.outputs]
-        verified = await verify(run, destination, at_place, put.again)
+        told = await receipts.digests(destination.url, collection)
+        verified = await verify(run, destination, at_place, put.again, told)
     finally:
         await destination.close()
 

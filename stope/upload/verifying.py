@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stope.errors import ItemRefusedError, StageFailedError, UnitError, WorkerDrainingError
@@ -31,10 +31,19 @@ async def verify(
     destination: Destination,
     items: Sequence[Item],
     put_again: Callable[[Item], Awaitable[Receipt]],
+    told: Mapping[str, str],
 ) -> Verified:
-    """Read the digest of every item at the destination, where it can be asked.
+    """Read the digest of every item at the destination, or in its receipts if it cannot be asked.
 
     It is not committed: what is true of a destination now need not be so for the next run.
+
+    Args:
+        run: the attempt.
+        destination: where the items were put, in this run or in one before.
+        items: all that should be there.
+        put_again: puts one, whatever was there before.
+        told: SHA-256 in the newest receipt of each item there. An old one, of a unit that is read
+            back, says nothing of what other runs have put in its place since.
 
     Raises:
         WorkerDrainingError: this worker is leaving.
@@ -52,7 +61,7 @@ async def verify(
                     "items to verify; any worker on this queue goes on."
                 )
             try:
-                mended = await _mended(destination, item, put_again)
+                mended = await _mended(destination, item, put_again, told)
                 found.repaired += mended
                 found.sound += 1
             except UnitError as error:
@@ -89,16 +98,25 @@ def _settled(found: Verified) -> int:
 
 
 async def _mended(
-    destination: Destination, item: Item, put_again: Callable[[Item], Awaitable[Receipt]]
+    destination: Destination,
+    item: Item,
+    put_again: Callable[[Item], Awaitable[Receipt]],
+    told: Mapping[str, str],
 ) -> bool:
     """Whether an item had to be put again.
 
     Raises:
         ItemRefusedError: it is not there, also after that.
     """
-    if await destination.digest(item.id) == item.digest or not destination.reads_back:
+    kept = await destination.digest(item.id)
+    # Asked after the question: it may be the one that shows that there is no answer.
+    if not destination.reads_back:
+        kept = told.get(item.id)
+    if kept == item.digest:
         return False
     await put_again(item)
+    if not destination.reads_back:
+        return True
     kept = await destination.digest(item.id)
     if kept != item.digest:
         what = "does not keep it" if kept is None else "keeps other bytes under its name"

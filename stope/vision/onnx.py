@@ -10,6 +10,9 @@ Output: one of these, the first one if there are several, coordinates in pixels 
 - ``[1, N, 6]`` or ``[N, 6]`` (YOLOv10, exports with suppression inside): left, top, right, bottom,
   score, class.
 
+Scores are from 0 to 1. Other outputs have the same shapes (a one-class YOLOv5's, key points', mask
+coefficients'): they are refused by what the numbers and the metadata say.
+
 Labels are the ``names`` in the model's metadata, as Ultralytics writes them; else ``class_0`` and
 so on.
 """
@@ -39,10 +42,13 @@ _OVERLAP = 0.5
 _MOST = 1000
 """Candidates that are looked at, the surest first."""
 
+_ROUNDED = 1e-3
+"""What a score may be above 1 by."""
+
 _TYPES: dict[str, type[np.floating]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _FORMS = (
     "its input must be one image [1, 3, height, width] of floats, and its output "
-    "[1, 4 + classes, N] or [N, 6]"
+    "[1, 4 + classes, N] or [N, 6], boxes in pixels of the input and scores from 0 to 1"
 )
 
 
@@ -65,12 +71,15 @@ class OnnxDetector:
         self._name = path.name
         self._input, self._type, self._size = self._read_input()
         self._output = self._read_output()
-        self._names = _names(self._session.get_modelmeta().custom_metadata_map.get("names", ""))
+        said = self._session.get_modelmeta().custom_metadata_map
+        self._names = _names(said.get("names", ""))
+        if said.get("task", "detect") != "detect":
+            raise self._other(f"is made for the task {said['task']!r}, not 'detect'")
 
     @property
     def identity(self) -> str:
         """See ``Detector``."""
-        return f"onnx 1 {self._digest} {ort.__version__} {self._least} {_OVERLAP} {_MOST}"
+        return f"onnx 2 {self._digest} {ort.__version__} {self._least} {_OVERLAP} {_MOST}"
 
     @property
     def studies(self) -> int:
@@ -89,6 +98,7 @@ class OnnxDetector:
         corners, scores, classes = self._read(np.asarray(output, dtype=np.float64))
         good = np.flatnonzero(scores >= self._least)
         good = good[np.argsort(-scores[good], kind="stable")][:_MOST]
+        self._check(corners[good], scores[good], classes[good])
         found: list[Found] = []
         for number in good:
             x1, y1, x2, y2 = (float(value) for value in corners[number])
@@ -104,21 +114,48 @@ class OnnxDetector:
             )
         return boxes_of(found, frame, index, _OVERLAP)
 
-    def _read(self, output: Floats) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    def _read(self, output: Floats) -> tuple[Floats, Floats, Floats]:
         """Corners, scores and classes of what the model says."""
         shape = output.shape
         rows = output.reshape(shape[-2:]) if output.ndim == 3 and shape[0] == 1 else output
         if rows.ndim == 2 and rows.shape[1] == 6:
-            return rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64)
+            return rows[:, :4], rows[:, 4], rows[:, 5]
         # Fewer rows than columns: [1, N, 4 + classes] is another form, YOLOv5's.
         if output.ndim == 3 and rows.ndim == 2 and 4 < rows.shape[0] < rows.shape[1]:
             centre, size, scores = rows[:2].T, rows[2:4].T, rows[4:].T
+            if self._names and scores.shape[1] != len(self._names):
+                raise self._other(
+                    f"gives {scores.shape[1]} numbers beside each box, and names "
+                    f"{len(self._names)} classes"
+                )
             corners = np.hstack([centre - size / 2, centre + size / 2])
             classes = scores.argmax(axis=1)
-            return corners, scores[np.arange(len(scores)), classes], classes.astype(np.int64)
-        raise ModelFileError(
-            f"The model {self._name} gives {list(shape)}, which is no form of a detection model "
-            f"that is known here: {_FORMS}."
+            return corners, scores[np.arange(len(scores)), classes], classes.astype(np.float64)
+        raise self._other(f"gives {list(shape)}")
+
+    def _check(self, corners: Floats, scores: Floats, classes: Floats) -> None:
+        """Whether numbers are what they were taken for.
+
+        Raises:
+            ModelFileError: they are not.
+        """
+        if not len(scores):
+            return
+        if not np.isfinite(corners).all() or not np.isfinite(scores).all():
+            raise self._other("gives boxes or scores that are no numbers")
+        if scores.max() > 1 + _ROUNDED:
+            raise self._other(f"gives {scores.max():.4g} where a score should be")
+        if (classes != np.floor(classes)).any() or classes.min() < 0:
+            raise self._other("gives no whole numbers where classes should be")
+        if (corners[:, 2:] < corners[:, :2]).any():
+            raise self._other("gives boxes that end before they begin")
+        if np.abs(corners).max() <= 1 + _ROUNDED:
+            raise self._other("gives boxes as shares of the input")
+
+    def _other(self, what: str) -> ModelFileError:
+        return ModelFileError(
+            f"The model {self._name} {what}: that is no form of a detection model that is known "
+            f"here; {_FORMS}."
         )
 
     def _label(self, number: int) -> str:

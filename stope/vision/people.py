@@ -19,6 +19,9 @@ _LONGEST = 1280
 """Larger frames are shrunk: time grows with their area."""
 
 _STRIDE, _PADDING, _SCALE = (8, 8), (16, 16), 1.05
+_WINDOW = (64, 128)
+"""Width and height of what the classifier looks at."""
+
 _INSIDE = (0.1, 0.07, 0.8, 0.85)
 """Where the person is in a window, x, y, width and height of its sides: the classifier was trained
 on people with room around them."""
@@ -42,7 +45,7 @@ class PeopleDetector:
     @property
     def identity(self) -> str:
         """See ``Detector``."""
-        return f"person hog 1 {cv2.__version__} {self._least} {_LONGEST} {_SCALE} {_OVERLAP}"
+        return f"person hog 2 {cv2.__version__} {self._least} {_LONGEST} {_SCALE} {_OVERLAP}"
 
     @property
     def studies(self) -> int:
@@ -57,7 +60,7 @@ class PeopleDetector:
         """See ``Detector``."""
         small, scale = fitted(frame, _LONGEST)
         rectangles, weights = self._engine.detectMultiScale(
-            bgr(small), winStride=_STRIDE, padding=_PADDING, scale=_SCALE
+            bgr(_roomy(small)), winStride=_STRIDE, padding=_PADDING, scale=_SCALE
         )
         found: list[Found] = []
         for (x, y, wide, high), weight in zip(rectangles, weights, strict=True):
@@ -75,3 +78,16 @@ class PeopleDetector:
                     )
                 )
         return boxes_of(found, frame, index, _OVERLAP)
+
+
+def _roomy(frame: Image) -> Image:
+    """A frame in which the window fits, with its last row and column repeated where it did not.
+
+    Given less, OpenCV counts its windows below zero, and reads far beyond the picture. The origin
+    stays where it is.
+    """
+    down, across = max(0, _WINDOW[1] - frame.shape[0]), max(0, _WINDOW[0] - frame.shape[1])
+    if not down and not across:
+        return frame
+    made = cv2.copyMakeBorder(frame, 0, down, 0, across, cv2.BORDER_REPLICATE)
+    return np.asarray(made, dtype=np.uint8)

@@ -43,7 +43,7 @@ _SPLIT = ("by", "validation", "seed")
 
 PIPELINE = StepPipeline(
     name="dataprep",
-    version=1,
+    version=2,
     config=DataPrepConfig,
     steps=(
         Step(

@@ -302,6 +302,20 @@ async def test_what_was_lost_or_changed_there_is_noticed(
     assert destination.reads_back
 
 
+PAGE = b"\xef\xbb\xbf\n<!doctype html><title>Log in</title>"
+
+
+async def test_a_page_is_neither_a_receipt_nor_a_reason_to_ask_nothing(
+    destination: HttpDestination, receiver: ScriptedReceiver
+) -> None:
+    receiver.script = [Raw(200, PAGE), Raw(200, PAGE)]
+    with pytest.raises(DestinationRefusedError, match=r"page for people.*check the address"):
+        await destination.put(ITEM)
+    with pytest.raises(DestinationRefusedError, match="page for people"):
+        await destination.digest(ITEM.id)
+    assert destination.reads_back
+
+
 @pytest.mark.parametrize(
     "answer", [Raw(404), Raw(405), Raw(501), Raw(400), Raw(200, b"ok"), Raw(204)]
 )

@@ -73,6 +73,9 @@ class Uploads:
     async def of_run(self, destination: str, run_id: str) -> dict[str, Receipt]:
         return {name: row[1] for name, row in self.receipts.items() if row[0] == run_id}
 
+    async def digests(self, destination: str, collection: str) -> dict[str, str]:
+        return {name: row[1].digest for name, row in self.receipts.items()}
+
     async def run(self, leaving: int | None = None) -> StageOutcome:
         run: StageRun[UploadCheckpoint] = stage_run_of(
             JobType.UPLOAD, DIGEST, UploadCheckpoint(), MemoryMirror()

@@ -17,6 +17,7 @@ from stope.vision.detector import Detector, boxes_of
 from stope.vision.detectors import check_detector, open_detector
 from stope.vision.image import Image
 from stope.vision.onnx import OnnxDetector
+from stope.vision.people import PeopleDetector
 from stope.vision.scripted import ScriptedDetector
 from tests.videos import FACE, field, panned, plain
 
@@ -159,6 +160,48 @@ def test_an_empty_field_has_nothing_in_it(case: Case) -> None:
     assert detector.detect(empty, 3, studied) == ()
 
 
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (90, 64), (64, 4000), (2560, 72)])
+def test_a_frame_smaller_than_an_engine_looks_for_is_seen_whole(
+    case: Case, width: int, height: int
+) -> None:
+    detector = case[0]
+    if isinstance(detector, ScriptedDetector):
+        detector = ScriptedDetector({3: []})
+    frame = np.random.default_rng(7).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    studied = detector.study([field(width, height)]) if detector.studies else None
+
+    for box in detector.detect(frame, 3, studied):
+        assert box.right <= width
+        assert box.bottom <= height
+
+
+@pytest.mark.parametrize(("width", "height"), [(90, 64), (160, 95), (48, 300), (640, 127)])
+def test_the_people_classifier_is_never_given_less_than_its_window(
+    monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> None:
+    given: list[Image] = []
+    detector = PeopleDetector()
+
+    class Engine:
+        def detectMultiScale(  # noqa: N802 - OpenCV's name
+            self, frame: Image, **_: object
+        ) -> tuple[list[tuple[int, int, int, int]], list[float]]:
+            given.append(frame)
+            return [(0, 0, frame.shape[1], frame.shape[0])], [1.0]
+
+    monkeypatch.setattr(detector, "_engine", Engine())
+    frame = plain(width, height, (10, 20, 30))
+    [box] = detector.detect(frame, 0)
+
+    [padded] = given
+    assert padded.shape == (max(128, height), max(64, width), 3)
+    np.testing.assert_array_equal(padded[:height, :width, ::-1], frame)
+    assert (box.x, box.y) == (
+        round(0.1 * padded.shape[1]),
+        round(0.07 * padded.shape[0]),
+    ), "the frame stays at the origin"
+
+
 def test_the_identity_names_what_decides(case: Case) -> None:
     detector = case[0]
     assert detector.identity == detector.identity
@@ -191,6 +234,69 @@ def test_a_model_of_another_form_is_refused_in_a_sentence(tmp_path: Path) -> Non
         OnnxDetector(text)
     with pytest.raises(ModelFileError, match="does not exist"):
         OnnxDetector(tmp_path / "gone.onnx")
+
+
+def fixed_model(path: Path, output: np.ndarray, **metadata: str) -> Path:
+    """A model that says the same of every frame."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["image"], ["sum"], keepdims=0),
+            helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+            helper.make_node("Add", ["output", "nothing"], ["found"]),
+        ],
+        "fixed",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("found", TensorProto.FLOAT, list(output.shape))],
+        [
+            numpy_helper.from_array(output.astype(np.float32), "output"),
+            numpy_helper.from_array(np.array(0, np.float32), "zero"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    helper.set_model_props(model, metadata)
+    onnx.save(model, str(path))
+    return path
+
+
+def columns(*rows: list[float]) -> np.ndarray:
+    """Anchors as YOLOv8 gives them, one in each column; 90 of them are empty."""
+    width = len(rows[0])
+    return np.array([*rows, *[[0.0] * width] * 90]).T[None]
+
+
+MISREAD = {
+    "a one-class YOLOv5": (
+        np.array([[[40.0, 40.0, 60.0, 60.0, 0.9, 0.87]] * 3]),
+        "no whole numbers where classes",
+    ),
+    "a one-class YOLOv5 that is quite sure": (
+        np.array([[[40.0, 40.0, 20.0, 20.0, 0.9, 1.0]] * 3]),
+        "end before they begin",
+    ),
+    "key points": (columns([40.0, 40.0, 9.0, 9.0, 0.9, *[43.0, 51.0, 0.8] * 17]), "gives 51"),
+    "mask coefficients": (columns([40.0, 40.0, 9.0, 9.0, 0.9, *[-1.2, 1.7] * 16]), r"gives 1\.7"),
+    "shares": (columns([0.4, 0.4, 0.1, 0.1, 0.9]), "shares of the input"),
+    "no numbers": (columns([40.0, float("nan"), 9.0, 9.0, 0.9]), "no numbers"),
+}
+
+
+@pytest.mark.parametrize(("output", "why"), MISREAD.values(), ids=MISREAD.keys())
+def test_what_only_looks_like_boxes_is_refused(
+    tmp_path: Path, output: np.ndarray, why: str
+) -> None:
+    detector = OnnxDetector(fixed_model(tmp_path / "other.onnx", output))
+    with pytest.raises(ModelFileError, match=why):
+        detector.detect(plain(SIDE, SIDE, (0, 0, 0)), 0)
+
+
+def test_a_model_whose_metadata_says_something_else_is_refused(tmp_path: Path) -> None:
+    pose = columns([40.0, 40.0, 9.0, 9.0, 0.9, 0.1, 0.2])
+    with pytest.raises(ModelFileError, match="task 'pose'"):
+        OnnxDetector(fixed_model(tmp_path / "pose.onnx", pose, task="pose"))
+    named = fixed_model(tmp_path / "named.onnx", pose, task="detect", names="{0: 'a', 1: 'b'}")
+    with pytest.raises(ModelFileError, match="3 numbers beside each box, and names 2 classes"):
+        OnnxDetector(named).detect(plain(SIDE, SIDE, (0, 0, 0)), 0)
 
 
 def test_an_unknown_detector_is_refused_with_those_there_are(tmp_path: Path) -> None:

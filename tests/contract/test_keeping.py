@@ -182,8 +182,10 @@ class Home:
             insert(schema.run_use).from_select(["run_id", "kind", "key", "name"], runs),
         )
 
-    async def collect(self, days: float = 30, runs: int = 1, *, dry: bool = False) -> GcReport:
-        policy = KeepPolicy(keep_days=days, keep_runs=runs, dry_run=dry)
+    async def collect(
+        self, days: float = 30, runs: int = 1, *, dry: bool = False, shared: bool = False
+    ) -> GcReport:
+        policy = KeepPolicy(keep_days=days, keep_runs=runs, dry_run=dry, shared_store=shared)
         return await collect_garbage(self.database, self.artifacts, self.scratch, policy)
 
     async def count(self) -> dict[str, int]:
@@ -195,7 +197,8 @@ class Home:
                 )
                 for table in schema.metadata.sorted_tables
             }
-        return found | {"files": sum(path.is_file() for path in self.folder.rglob("*"))}
+        stored = (self.folder / "sha256").rglob("*")
+        return found | {"files": sum(path.is_file() for path in stored)}
 
     async def answers(self, job_id: str) -> bool:
         """Whether a job gives its result and the document behind it."""

@@ -23,7 +23,8 @@ from stope.sources.copies import can_be_played, input_source, read_text
 from stope.sources.digests import remembered_digest
 from stope.sources.location import is_remote, shown
 from stope.sources.source import Source, open_source
-from stope.sources.window import BLOCK, BLOCKS
+from stope.sources.web import WebReader
+from stope.sources.window import BLOCK, BLOCKS, RangeFile
 from tests.object_servers import QUICK, SHORT, ObjectPlace, noise, open_place
 from tests.web_files import WebFile, WebFiles, serving
 
@@ -289,6 +290,28 @@ async def test_two_queries_of_one_url_are_two_inputs(
     assert len({given.digest for given in found}) == 2
 
 
+async def test_two_queries_with_one_entity_tag_are_two_inputs(
+    web: WebFiles, digests: SourceDigests, artifacts: ArtifactStore, tmp_path: Path
+) -> None:
+    found = []
+    for number in (1, 2):
+        web.files["/talk"] = WebFile(b"talk %d" % number, etag='"1"')
+        url = f"{web.url('/talk')}?id={number}"
+        found.append(await taken(url, digests, artifacts, tmp_path))
+    assert len({given.digest for given in found}) == 2
+
+
+async def test_a_file_that_is_signed_anew_is_not_copied_anew(
+    web: WebFiles, digests: SourceDigests, artifacts: ArtifactStore, tmp_path: Path
+) -> None:
+    web.files["/talk"] = WebFile(NOISE)
+    url = f"{web.url('/talk')}?id=1&X-Amz-Signature="
+    first = await taken(f"{url}one", digests, artifacts, tmp_path)
+    web.sent = 0
+    assert await taken(f"{url}two", digests, artifacts, tmp_path) == first
+    assert web.sent == 1
+
+
 async def test_an_empty_file_is_an_input_error(
     shelf: Shelf, digests: SourceDigests, artifacts: ArtifactStore, tmp_path: Path
 ) -> None:
@@ -309,6 +332,83 @@ def test_a_redirect_is_followed_on_the_same_footing_only(web: WebFiles) -> None:
     web.files["/moved.wav"].location = "/moved.wav"
     with pytest.raises(InputError, match="without an end"):
         opened(web.url("/moved.wav"))
+
+
+def test_the_signature_that_a_redirect_adds_is_in_no_log(
+    web: WebFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    web.files["/new.wav"] = WebFile(b"sound", query=SIGNED)
+    web.files["/moved.wav"] = WebFile(b"", status=302, location=f"/new.wav?{SIGNED}")
+    with opened(web.url("/moved.wav")) as source:
+        assert source.read_all() == b"sound"
+    told = caplog.text + "".join(str(record.args) for record in caplog.records)
+    assert "hidden" not in told
+    assert "moved.wav" in told, "httpx wrote its log, so that there was something to hide"
+
+
+@pytest.mark.parametrize("how", [{"more": 1}, {"more": 1 << 20}, {"shifted": 1}])
+def test_a_part_that_was_not_asked_for_is_refused(web: WebFiles, how: dict[str, int]) -> None:
+    web.files["/noise"] = WebFile(NOISE)
+    with opened(web.url("/noise")) as source:
+        web.files["/noise"] = WebFile(NOISE, **how)  # type: ignore[arg-type]  # one of its fields
+        with pytest.raises(InputError, match="gives other parts of it than it is asked for"):
+            source.open().read(10)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_body_that_drips_is_too_slow(web: WebFiles, tmp_path: Path, *, ranges: bool) -> None:
+    web.files["/noise"] = WebFile(NOISE[:100])
+    once = SHORT.model_copy(update={"attempts": 1})
+    with open_source(web.url("/noise"), patience=once) as source:
+        assert isinstance(source.reader, WebReader)
+        web.files["/noise"] = WebFile(NOISE[:100], ranges=ranges, drip=0.1)
+        with pytest.raises(StorageUnavailableError, match="too slow"):
+            source.open().read(10) if ranges else list(source.reader.stream())
+
+
+@pytest.mark.parametrize("error", [ValueError("within"), ConnectionResetError("within")])
+def test_what_fails_below_a_decoder_keeps_its_cause(here: Path, error: Exception) -> None:
+    class Failing:
+        size = here.stat().st_size
+        version = "1"
+
+        def read(self, start: int, end: int) -> bytes:
+            raise error
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    with pytest.raises(type(error), match="within"):
+        probe(Source("there.wav", reader=Failing()))
+
+
+def test_a_part_that_is_short_is_no_end() -> None:
+    file = RangeFile(lambda start, end: b"x" * (end - start - 1), 100, "talk.wav")
+    with pytest.raises(StorageUnavailableError, match="99 bytes in the place of 100"):
+        file.read(100)
+    assert isinstance(file.failure, StorageUnavailableError)
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+def test_a_body_that_breaks_off_is_no_damage_of_a_recording(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    here: Path,
+    kind: str,
+) -> None:
+    place = open_place(kind, request, monkeypatch, tmp_path)
+    assert place.server is not None
+    assert place.door is not None
+    place.server.overwrite(place.bucket, "talk.wav", here.read_bytes())
+    url = f"{kind}://{place.bucket}/talk.wav"
+    with open_source(url, patience=QUICK) as source:
+        place.door.cuts = 1000
+        with pytest.raises(StorageUnavailableError):
+            decode_to_scratch(source, tmp_path / "there.s16")
+        place.door.cuts = 0
+        decode_to_scratch(source, tmp_path / "there.s16")
 
 
 @pytest.mark.parametrize(

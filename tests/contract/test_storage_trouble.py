@@ -26,8 +26,10 @@ from stope.errors import (
 from stope.identity import digest_bytes, digest_file
 from stope.objects import gcs
 from stope.objects.places import open_store
-from stope.objects.port import PART
+from stope.objects.port import PART, Piece
+from stope.objects.store import for_each
 from tests.object_servers import (
+    CUT,
     QUICK,
     SHORT,
     Door,
@@ -123,6 +125,52 @@ async def test_a_hiccup_is_bridged(remote: ObjectPlace) -> None:
     assert not reading.done()
     door.open()
     assert await reading == b"before"
+
+
+async def test_a_body_that_breaks_off_is_tried_again_and_then_waited_for(
+    remote: ObjectPlace, tmp_path: Path
+) -> None:
+    store, door = ArtifactStore(remote.url, patience=QUICK), door_of(remote)
+    digest = await store.put(noise(4 * CUT))
+    door.cuts = 1000
+    for call in (store.get(digest), store.get_to_file(digest, tmp_path / "copy")):
+        with pytest.raises(StorageUnavailableError):
+            await call
+    assert door.cuts < 1000
+    door.cuts = 1
+    assert await store.get(digest) == noise(4 * CUT)
+    assert door.cuts == 0
+
+
+async def test_an_answer_that_is_too_short_is_no_end_of_an_object() -> None:
+    store = open_store("memory://", patience=SHORT)
+    await store.put("a", b"0123456789")
+    get = store.raw.get
+
+    def short(path: str, start: int, end: int, *, version: str | None = None) -> Piece:
+        piece = get(path, start, end, version=version)
+        return Piece(piece.data[:-1], piece.info)
+
+    store.raw.get = short  # type: ignore[method-assign]  # a driver that takes a broken body
+    with pytest.raises(StorageUnavailableError, match="broke off"):
+        await store.get("a")
+    assert await store.head("a") is not None
+
+
+def test_nothing_of_many_calls_goes_on_after_one_has_failed() -> None:
+    began, ended = list[int](), list[int]()
+
+    def do(number: int) -> None:
+        if number == 0:
+            raise StorageUnavailableError("away")
+        began.append(number)
+        time.sleep(0.05)
+        ended.append(number)
+
+    with pytest.raises(StorageUnavailableError):
+        for_each(do, range(500))
+    assert sorted(ended) == sorted(began)
+    assert len(began) < 499
 
 
 async def test_being_denied_is_for_good_and_repeats_no_key(remote: ObjectPlace) -> None:

@@ -49,6 +49,18 @@ async def test_a_newer_receipt_takes_the_place_of_the_old_one_with_its_run(
     assert [row.run_id for row in await database.fetch(runs)] == ["run-2", "run-1"]
 
 
+async def test_the_newest_digests_of_a_collection_are_told_by_item(database: Database) -> None:
+    receipts = UploadReceipts(database)
+    await receipts.record(PLACE, "run-1", receipt("talk_1/a"))
+    await receipts.record(PLACE, "run-1", receipt("talk_1/b/c"))
+    await receipts.record(PLACE, "run-2", receipt("talk_1/a", "2" * 64))
+    await receipts.record(PLACE, "run-1", receipt("talk_12/a"))
+    await receipts.record(PLACE, "run-1", receipt("talkX1/a"))
+    await receipts.record(OTHER, "run-1", receipt("talk_1/d"))
+    found = await receipts.digests(PLACE, "talk_1")
+    assert found == {"talk_1/a": "2" * 64, "talk_1/b/c": "1" * 64}
+
+
 async def make_job(database: Database, name: str, kind: JobType, age: int, **parts: str) -> None:
     """A finished job with these parts in its result; it is older the greater its age is."""
     result: dict[str, object] = {"status": "succeeded", "output_id": name, "result": parts}

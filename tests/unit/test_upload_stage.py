@@ -82,6 +82,13 @@ class MemoryReceipts:
             if (key[0], run) == (destination, run_id)
         }
 
+    async def digests(self, destination: str, collection: str) -> dict[str, str]:
+        return {
+            item_id: receipt.digest
+            for (place, item_id), (_, receipt) in self.rows.items()
+            if place == destination and item_id.startswith(f"{collection}/")
+        }
+
 
 class Uploads:
     """Runs of one upload job on the same units, receipts and destination."""
@@ -367,3 +374,21 @@ async def test_a_place_that_cannot_be_asked_is_believed_and_it_is_said() -> None
     assert outcome.status is JobStatus.SUCCEEDED
     assert outcome.result["read_back"] is False
     assert outcome.metrics["items_repaired"] == 0
+
+
+@pytest.mark.parametrize("reads_back", [True, False])
+async def test_content_that_was_replaced_and_comes_back_is_sent_again(reads_back: bool) -> None:
+    uploads = Uploads(Place(reads_back=reads_back))
+    await uploads.run()
+    uploads.document = TALK_DOCUMENT.model_copy(update={"speaker_names": {"ANN": "Ann Lee"}})
+    await uploads.run("run-2")
+    changed = len(uploads.place.puts) - len(IDS)
+    uploads.document = TALK_DOCUMENT
+    outcome = await uploads.run("run-3")
+    assert uploads.place.kept == {item.id: item.data for item in ITEMS}
+    assert outcome.status is JobStatus.SUCCEEDED
+    assert outcome.metrics["items_repaired"] == changed > 0
+    assert len(uploads.place.puts) == len(IDS) + 2 * changed
+    uploads.place.puts.clear()
+    await uploads.run("run-4")
+    assert uploads.place.puts == []

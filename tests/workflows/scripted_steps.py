@@ -93,8 +93,15 @@ script = Script()
 """Of the test that runs: a pipeline is found by its module, so its script is there, too."""
 
 
+async def _store_apart(step: StepContext[Config]) -> None:
+    """Store what is named in the metadata only, as what a step gives may name pictures."""
+    text = f"{step.step} of {step.files[0].path}"
+    step.metadata["apart"] = await step.put(text.encode())
+
+
 async def gather(step: StepContext[Config]) -> Mapping[str, object]:
     await script.begin("gather")
+    await _store_apart(step)
     (step.scratch / "half").write_text("made on the way")
     step.metadata["files"] = len(step.files)
     return {"base": np.arange(UNITS, dtype=np.int16) * step.config.scale}
@@ -141,6 +148,9 @@ async def frame(step: StepContext[Config]) -> Mapping[str, object]:
 
 async def close(step: StepContext[Config]) -> Mapping[str, object]:
     await script.begin("close")
+    await _store_apart(step)
+    if "close" in script.gaps:
+        step.add_gap("lid", "The lid is torn.")
     seen = await step.need("seen", dict)
     return {"sum": sum(seen.values()), "all": np.array(list(seen.values()), "<i4")}
 

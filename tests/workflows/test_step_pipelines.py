@@ -20,6 +20,7 @@ from stope.keeping import collect_garbage
 from stope.models.job import Job, JobRun, JobStatus, JobType, JsonObject
 from stope.models.keeping import KeepPolicy
 from stope.models.steps import StepCheckpoint
+from stope.records.uses import ARTIFACT, RunUses
 from stope.settings import Settings
 from stope.steps import checkpoint as checkpoint_module
 from stope.steps.checkpoint import CheckpointFile, checkpoint_of, parse
@@ -209,6 +210,29 @@ async def test_units_that_are_gaps_are_tried_again_and_nothing_else(
     assert (better["status"], parts_of(better)["sum"]) == ("succeeded", 9)
 
 
+async def test_gaps_of_later_steps_are_tried_where_those_of_an_earlier_one_last(
+    lab: StepsLab, script: Script
+) -> None:
+    def gaps_of(result: JsonObject) -> list[object]:
+        return [gap["unit_id"] for gap in _gaps(result)]
+
+    script.gaps = {"unit_1", "close"}
+    async with lab.working(), lab.client() as client:
+        job_id = await client.create_pipeline("scripted", [lab.file()])
+        assert gaps_of(await client.process_job(job_id)) == ["unit_1", "lid"]
+        script.gaps = {"unit_1"}
+        script.done.clear()
+        await client.retry(job_id, gaps=True)
+        assert gaps_of(await client.wait(job_id)) == ["unit_1"]
+        assert script.done == ["look", "unit_1", "close"]
+        # What has been mended is kept: only the gap that lasts is tried once more.
+        script.done.clear()
+        await client.retry(job_id, gaps=True)
+        assert gaps_of(await client.wait(job_id)) == ["unit_1"]
+        await lab.replays(job_id)
+    assert script.done == ["look", "unit_1"]
+
+
 def _gaps(result: JsonObject) -> list[dict[str, object]]:
     gaps = result["gaps"]
     assert isinstance(gaps, list)
@@ -341,6 +365,50 @@ async def test_a_lost_artifact_is_explained_and_starts_afresh_or_fails(
     [notice] = (await mirrored(lab, job_id)).stope.notices
     assert "base of the step gather" in notice
     assert "starts afresh" in notice
+
+
+async def _apart(lab: StepsLab, job_id: str, step: str) -> str:
+    """The digest of what a step stored and only names."""
+    return str((await mirrored(lab, job_id)).steps_summary[step].metadata["apart"])
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["its list", "one of them"])
+async def test_a_lost_artifact_that_a_step_only_names_starts_afresh(
+    lab: StepsLab, script: Script, whole: bool
+) -> None:
+    job_id = await _failed_once(lab, script)
+    kept = await filed(lab, job_id)
+    assert kept is not None
+    lost = kept.stope.uses["gather"] if whole else await _apart(lab, job_id, "gather")
+    lab.services.artifacts.delete([lost])
+    async with lab.working(), lab.client() as client:
+        result = await client.process_job(job_id)
+    assert script.steps() == ALL
+    assert parts_of(result)["sum"] == 9
+    [notice] = (await mirrored(lab, job_id)).stope.notices
+    assert "the step gather names" in notice
+    assert lost in notice
+
+
+async def test_a_finished_job_is_of_one_version_and_the_next_is_another_job(
+    lab: StepsLab, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lab.file()
+    async with lab.working(), lab.client() as client:
+        first = await client.create_pipeline("scripted", [path])
+        await client.process_job(first)
+    script.done.clear()
+    monkeypatch.setattr(scripted_steps, "PIPELINE", replace(PIPELINE, version=2))
+    async with lab.working(), lab.client() as client:
+        second = await client.create_pipeline("scripted", [path])
+        assert second != first
+        await client.process_job(second)
+        assert script.steps() == ALL
+        script.done.clear()
+        await client.process_job(await client.create_pipeline("scripted", [path]))
+        assert script.done == []
+    ours = [await lab.services.jobs.get(job_id) for job_id in (first, second)]
+    assert run_guid_of(ours[0]) == run_guid_of(ours[1])
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -589,22 +657,60 @@ async def test_a_store_that_does_not_answer_holds_no_checkpoint_up(
     assert (await mirrored(lab, job.id)).completed_steps == []
 
 
-async def test_clearing_out_leaves_what_a_run_needs(lab: StepsLab, script: Script) -> None:
-    async def cleared() -> None:
-        in_a_year = datetime.now(UTC) + timedelta(days=400)
-        await collect_garbage(
-            lab.services.database,
-            lab.services.artifacts,
-            lab.settings.scratch,
-            KeepPolicy(keep_days=1, keep_runs=1),
-            in_a_year,
-        )
+async def _clear_out(lab: StepsLab) -> None:
+    """As it is done in a year, when only the newest run of a job is kept."""
+    in_a_year = datetime.now(UTC) + timedelta(days=400)
+    await collect_garbage(
+        lab.services.database,
+        lab.services.artifacts,
+        lab.settings.scratch,
+        KeepPolicy(keep_days=1, keep_runs=1),
+        in_a_year,
+    )
 
+
+async def test_clearing_out_leaves_what_a_run_needs(lab: StepsLab, script: Script) -> None:
     job_id = await _failed_once(lab, script)
-    await cleared()
+    await _clear_out(lab)
     async with lab.working(), lab.client() as client:
         result = await client.process_job(job_id)
         assert script.done == ["close"]
-        await cleared()
+        await _clear_out(lab)
         assert await sound(client, job_id)
         assert await lab.services.artifacts.exists(str(parts_of(result)["framed_digest"]))
+
+
+async def test_clearing_out_leaves_what_records_that_were_read_back_name(
+    lab: StepsLab, script: Script
+) -> None:
+    script.gaps.add("unit_1")
+    async with lab.working(), lab.client() as client:
+        job_id = await client.create_pipeline("scripted", [lab.file()])
+        await client.process_job(job_id)
+        script.done.clear()
+        # The gap lasts: what comes before it is kept, and what comes after it is read back.
+        await client.retry(job_id, gaps=True)
+        await client.wait(job_id)
+        assert script.done == ["look", "unit_1"]
+        assert len(await client.runs(job_id)) == 2
+        await _clear_out(lab)
+        assert len(await client.runs(job_id)) == 1
+    for step in ("gather", "close"):
+        assert await lab.services.artifacts.exists(await _apart(lab, job_id, step))
+
+
+async def test_what_a_checkpoint_of_other_records_names_is_noted_where_it_is_taken_over(
+    lab: StepsLab, script: Script, tmp_path: Path, temporal: Client, server: Settings
+) -> None:
+    job_id = await _failed_once(lab, script)
+    elsewhere = open_steps_lab(
+        tmp_path / "elsewhere", temporal, server, artifacts_url=lab.settings.artifact_store_url
+    )
+    async with elsewhere as other, other.working(), other.client() as client:
+        await client.create_pipeline("scripted", [lab.home / "input.bin"])
+        await client.process_job(job_id)
+        assert script.done == ["close"]
+        run = await other.services.jobs.last_run(job_id)
+        assert run is not None
+        noted = await RunUses(other.services.database).of_run(run.run_id, ARTIFACT)
+        assert await _apart(other, job_id, "gather") in {use.key for use in noted}

@@ -32,7 +32,7 @@ from stope.vision.augment import AUGMENT_VERSION, augmented, plan_augmentations
 from stope.vision.crops import crop_rectangle, cut, without_background
 from stope.vision.extra import CORES
 from stope.vision.image import Image, Mask
-from stope.vision.sets import assign_sets, group_of, groups_of
+from stope.vision.sets import group_of, sets_of
 from stope.vision.steps.holding import hold
 from stope.vision.subjects import Look, link_subjects, look_of
 
@@ -154,12 +154,8 @@ async def augment_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, objec
     config = step.config
     frames = (await step.need("frames", Frames)).frames
     crops = (await step.need("cutouts", Crops)).crops
-    sets = assign_sets(groups_of(crops, frames, config.by), config.validation, config.seed)
-    wanted = [
-        crop
-        for crop in crops
-        if config.augment_validation or sets[group_of(crop, frames, config.by)] is SetName.TRAIN
-    ]
+    # In a thread: with very many crops it takes seconds, and the heartbeat must not wait.
+    planned_of = await asyncio.to_thread(_planned, crops, frames, config)
 
     async def do(unit: Unit[tuple[CropRecord, tuple[Augmentation, ...]]]) -> CropImages:
         crop, planned = unit.item
@@ -172,15 +168,27 @@ async def augment_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, objec
             )
         return CropImages(images=tuple(images))
 
-    units: list[Unit[tuple[CropRecord, tuple[Augmentation, ...]]]] = []
-    for crop in wanted if config.augment else ():
-        planned = plan_augmentations(config.seed, crop.digest, config.augment)
-        units.append(
-            step.unit(crop.id, (crop, planned), AUGMENT_VERSION, crop.digest, list(planned))
-        )
+    units = [
+        step.unit(crop.id, (crop, planned), AUGMENT_VERSION, crop.digest, list(planned))
+        for crop, planned in planned_of
+    ]
     done = await step.run_units(units, do, output=CropImages, concurrency=CORES)
     digests = [image.digest for made in done.outputs.values() for image in made.images]
     if done.reused:
         await hold(step, digests, "augmented")
     step.metadata["augmented"] = len(digests)
     return {"augmented": Augmented(crops=done.outputs)}
+
+
+def _planned(
+    crops: Sequence[CropRecord], frames: Sequence[FrameRecord], config: DataPrepConfig
+) -> list[tuple[CropRecord, tuple[Augmentation, ...]]]:
+    """The crops that more pictures are made of, each with what is made."""
+    if not config.augment:
+        return []
+    sets = sets_of(crops, frames, config)
+    return [
+        (crop, plan_augmentations(config.seed, crop.digest, config.augment))
+        for crop in crops
+        if config.augment_validation or sets[group_of(crop, frames, config.by)] is SetName.TRAIN
+    ]

@@ -25,7 +25,7 @@ from stope.models.vision import Digest
 from stope.steps.context import StepContext
 from stope.steps.values import Picture
 from stope.units import Unit
-from stope.vision.sets import assign_sets, group_of, groups_of
+from stope.vision.sets import group_of, sets_of
 from stope.vision.sheet import Tile, contact_sheet, shown_of
 from stope.vision.steps.holding import hold
 
@@ -46,7 +46,8 @@ async def create_training_and_validation_sets(
     detections = await step.need("detections", Detections)
     crops = (await step.need("cutouts", Crops)).crops
     augmented = (await step.need("augmented", Augmented)).crops
-    sets = assign_sets(groups_of(crops, frames, config.by), config.validation, config.seed)
+    # In a thread, as what follows: very many crops take seconds, and the heartbeat must not wait.
+    sets = await asyncio.to_thread(sets_of, crops, frames, config)
     images: list[ImageRecord] = []
     for crop in crops:
         label = group_of(crop, frames, config.by)
@@ -74,7 +75,7 @@ async def create_training_and_validation_sets(
     dataset = Dataset(
         images=tuple(images), sheets=sheets, videos=videos, config=config, notes=notes
     )
-    summary = _summary(dataset, frames, crops)
+    summary = await asyncio.to_thread(_summary, dataset, frames, crops)
     step.metadata |= {name.value: count for name, count in summary.images.items()}
     return {"dataset": dataset, "summary": summary.model_dump(mode="json")}
 
@@ -148,9 +149,9 @@ def _notes(
         )
     if SetName.VALIDATION not in sets.values():
         notes.append(
-            f"The validation set is empty: there is one {config.by.value} only, or all hold the "
-            f"same picture. More videos or --by {'frame' if config.by == 'subject' else 'subject'} "
-            "give it something."
+            f"The validation set is empty: there is one {config.by.value} only, or all share "
+            "pictures or pixels. More videos or --by "
+            f"{'frame' if config.by == 'subject' else 'subject'} give it something."
         )
     return tuple(notes)
 
