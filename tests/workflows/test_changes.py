@@ -124,6 +124,8 @@ async def test_a_pause_that_comes_at_the_very_end_of_a_stage_holds_the_next_of_t
 ) -> None:
     script = lab.scripts[JobType.MINE]
     script.ending = asyncio.Event()
+    judging = lab.scripts[JobType.FLAGSHIP]
+    release = judging.hold("u0")
     async with lab.client() as client, lab.working():
         job_id = await client.create_job("mine", lab.text(), auto_process=True)
         await until(script.has_all_units, "the end of the units", SOON)
@@ -131,6 +133,14 @@ async def test_a_pause_that_comes_at_the_very_end_of_a_stage_holds_the_next_of_t
         await until(script.told_to_stop, "the worker to know", SOON)
         script.ending.set()
         judged = await _only(client, JobType.FLAGSHIP)
+
+        async def knows() -> bool:
+            # It may hear of the pause before its activity has begun, or while it works.
+            paused = (await client.job(judged.id)).status is JobStatus.PAUSED
+            return paused or judging.stopped.is_set()
+
+        await until(knows, "the next stage to know", SOON)
+        release.set()
         await becomes(client, judged.id, JobStatus.PAUSED)
         assert (await client.job(job_id)).status is JobStatus.SUCCEEDED
         await client.resume(judged.id)
