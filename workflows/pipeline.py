@@ -9,6 +9,7 @@ failure. A pipeline that failed is started again by its id and goes on at the st
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from temporalio import workflow
@@ -32,7 +33,7 @@ from workflows.policies import RECORD_RETRY, RECORD_TIMEOUT, beat_timeout
 from workflows.stage import fail_run, open_run, run_id_of
 
 
-class Pipeline(ActivityWorkflow):
+class Pipeline(ActivityWorkflow, ABC):
     """Runs steps in order. How one is done and noted is its kind's business; see the subclasses."""
 
     def __init__(self) -> None:
@@ -57,15 +58,15 @@ class Pipeline(ActivityWorkflow):
         self.board.end(done.status)
         return done
 
+    @abstractmethod
     async def opened(
         self, request: JobRequest, run_id: str, opened: RunOpened
     ) -> tuple[PipelineDefinition, Mapping[str, StageDone]]:
         """The steps of this run, and those that are finished already; the board is opened."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def do_step(self, request: JobRequest, run_id: str, step: StepDefinition) -> None:
         """Have one step done, and noted in the checkpoint."""
-        raise NotImplementedError
 
     async def closed(self, request: JobRequest, run_id: str, opened: RunOpened) -> StageDone:
         """The pipeline's result, recorded."""
