@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 import time
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import openai
@@ -21,11 +18,11 @@ from stope.errors import (
 )
 from stope.llm.chat import ChatAnswer, ChatRequest
 from stope.llm.dialect import REFUSALS, Dialect
+from stope.retry_after import LONGEST_WAIT, seconds_of
 
 log = logging.getLogger(__name__)
 
 _REJECTED = {400, 401, 402, 403, 404, 405, 413, 415, 422}
-_LONGEST_WAIT = 3600.0
 _LONGEST_SAYING = 200
 _MILLISECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
 _SECRET = re.compile(
@@ -205,21 +202,9 @@ def _clean(text: str) -> str:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds to wait, from a number or a date (RFC 9110, 10.2.3), at most an hour.
-
-    OpenAI's servers say milliseconds too, which is more exact.
-    """
-    exact = error.response.headers.get("retry-after-ms", "")
-    value = error.response.headers.get("retry-after")
+    """Seconds to wait. OpenAI's servers say milliseconds too, which is more exact."""
+    headers = error.response.headers
+    exact = headers.get("retry-after-ms", "")
     if _MILLISECONDS.fullmatch(exact):
-        return min(float(exact) / 1000, _LONGEST_WAIT)
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return None if math.isnan(seconds) else min(max(0.0, seconds), _LONGEST_WAIT)
+        return min(float(exact) / 1000, LONGEST_WAIT)
+    return seconds_of(headers.get("retry-after"))

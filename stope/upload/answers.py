@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +18,7 @@ from stope.errors import (
 from stope.models.delivery import ItemReceipt, KeptItems, Receipts
 from stope.models.progress import shortened
 from stope.models.upload import Item, Receipt
+from stope.retry_after import LONGEST_WAIT, seconds_of
 from stope.upload.delivery import idempotency_key
 
 TAKEN = frozenset({200, 201, 202, 204})
@@ -30,8 +28,6 @@ LATER = frozenset({408, 409, 425, 429})
 """Statuses below 500 that pass: it took too long; the same key is being worked on just now (IETF
 draft ``idempotency-key-header``); too early; too many."""
 
-LONGEST_WAIT = 3600.0
-"""Seconds that we let ourselves be told to wait."""
 
 _UNASKABLE = frozenset({400, 404, 405, 410, 422, 501})
 _LONGEST_SAYING = 200
@@ -113,7 +109,7 @@ def refusal(answer: HttpAnswer, url: str) -> StopeError:
     if status in LATER or status >= 500:
         return DestinationUnavailableError(
             f"{url} cannot take anything now {said}; the upload goes on when it can.",
-            retry_after=_seconds(answer.retry_after),
+            retry_after=seconds_of(answer.retry_after),
         )
     if 300 <= status < 400:
         where = shortened((answer.location or "somewhere else").partition("?")[0], _LONGEST_SAYING)
@@ -178,17 +174,3 @@ def _unreadable(answer: HttpAnswer, url: str) -> StopeError:
         f"{url} answers {answer.status}, and what it says of the items cannot be understood; it "
         "has to answer as docs/uploads.md describes."
     )
-
-
-def _seconds(value: str | None) -> float | None:
-    """Seconds to wait, from a number or a date (RFC 9110, 10.2.3)."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_WAIT)
