@@ -46,7 +46,7 @@ class FlagshipActivities:
 
         return await evaluate(
             run,
-            units=services.units,
+            units=services.units.of_answers(),
             artifacts=services.artifacts,
             records=services.knowledge,
             open_ledger=ledger,

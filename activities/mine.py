@@ -44,7 +44,7 @@ class MineActivities:
 
         return await mine(
             run,
-            units=services.units,
+            units=services.units.of_answers(),
             artifacts=services.artifacts,
             records=services.knowledge,
             read_transcript=read_transcript,

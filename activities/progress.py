@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 STEPS = 5
 """A stage is reported when its share of finished units reaches another fifth."""
 
-PAUSE_SECONDS = 2.0
-"""Between two reports: a stage of seconds needs no ten of them."""
+GATHER_SECONDS = 1.0
+"""A report waits so long for what follows at once: a stage that begins has enough to do."""
+
+PAUSE_SECONDS = 5.0
+"""Between two reports: each costs the server, and two workflows, more than a unit of ours does."""
 
 _NO_PLAN = -1
 
@@ -87,11 +90,12 @@ async def reporting(request: StageRequest) -> AsyncIterator[Callable[[StageProgr
         targets = _targets(request)
         while True:
             await wake.wait()
+            await asyncio.sleep(GATHER_SECONDS)
             wake.clear()
             if latest is not None:
                 message = ProgressReport(attempt=attempt, progress=latest)
                 await asyncio.gather(*(_signal(target, message) for target in targets))
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS - GATHER_SECONDS)
 
     task = asyncio.create_task(send())
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -28,13 +29,19 @@ from stope.models.progress import StageProgress, gap_notes
 from stope.records.rates import EarlierRates
 from stope.run_metrics import over_attempts
 from stope.stage import StageOutcome, StageRun, open_mirror, resumed_checkpoint
+from stope.upload.places import check_access
 
 log = logging.getLogger(__name__)
 
 CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
 
-BEAT_SECONDS = 1.0
-"""A stage that is busy with one long unit says every second that it lives."""
+BEAT_SECONDS = 2.5
+"""A stage that is busy with one long unit says so often that it lives, and hears that it is to
+stop."""
+
+NEWS_SECONDS = 0.1
+"""Between two heartbeats with news: what comes faster goes in the next one. The SDK sends fewer
+still, but encodes each that it is given."""
 
 
 async def run_stage_activity(
@@ -72,6 +79,9 @@ async def run_stage_activity(
             )
             try:
                 with backing_off(stage_run):
+                    if job.options.chain and job.config.upload_to:
+                        # Known to be missing before anything is paid for, not at the chain's end.
+                        await check_access(job.config.upload_to, services.settings)
                     outcome = await stage(stage_run)
             except BaseException:
                 await _note_metrics(services, stage_run)
@@ -224,13 +234,25 @@ async def beating(
     A heartbeat without details would erase the last ones, so they are sent again each time.
     """
     latest: StageProgress | None = None
+    sent = -math.inf
+    soon: asyncio.TimerHandle | None = None
+    loop = asyncio.get_running_loop()
     timeout = activity.info().heartbeat_timeout or timedelta(seconds=4 * BEAT_SECONDS)
 
+    def send() -> None:
+        nonlocal sent, soon
+        sent, soon = loop.time(), None
+        activity.heartbeat(latest)
+
     def beat(progress: StageProgress) -> None:
-        nonlocal latest
+        nonlocal latest, soon
         latest = progress
-        activity.heartbeat(progress)
         report(progress)
+        wait = sent + NEWS_SECONDS - loop.time()
+        if wait <= 0:
+            send()
+        elif soon is None:
+            soon = loop.call_later(wait, send)
 
     async def repeat() -> None:
         while True:
@@ -242,6 +264,8 @@ async def beating(
     try:
         yield beat
     finally:
+        if soon is not None:
+            soon.cancel()
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

@@ -42,12 +42,12 @@ _NOTES = (
     ),
     (
         "**What is stored**: our loop commits a lease on the request, the raw answer before it is "
-        "parsed, its judgement, then the unit's output: the answer and the output with SQLite's "
-        "`synchronous=FULL`, the lease and the judgement with `NORMAL`, which outlives every "
-        "process (when the machine goes down, a lease has no holder left, and a judgement that is "
-        "lost is made again without paying); calls at once share commits. The activity commits "
-        "the output with `FULL`, and its end is an event; the step is one commit of its output, "
-        "by DBOS's own settings of SQLite. Neither of them stores requests or raw answers."
+        "parsed, its judgement, then the unit's output: the answer with SQLite's "
+        "`synchronous=FULL`, the others with `NORMAL`, which outlives every process (when the "
+        "machine goes down, a lease has no holder left, and a judgement or an output that is lost "
+        "is made again of the answer without paying); calls at once share commits. The activity "
+        "commits the output with `FULL`, and its end is an event; the step is one commit of its "
+        "output, by DBOS's own settings of SQLite. Neither of them stores requests or raw answers."
     ),
     (
         "**Another worker** takes over our stage and the activities when a worker is killed; DBOS "

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Executable,
+    Insert,
     Row,
     Select,
     Table,
@@ -245,15 +246,13 @@ class Database:
 
         await self.transact(insert)
 
-    def inserting(self, table: Table) -> Executable:
+    def inserting(self, table: Table) -> Insert:
         """The statement that inserts rows, or leaves those whose key exists as they are.
 
         The rows are given where it is executed: a statement that holds one is made and looked
         through anew for each, which takes longer than the insert.
         """
-        if self.is_sqlite:
-            return sqlite.insert(table).on_conflict_do_nothing()
-        return postgresql.insert(table).on_conflict_do_nothing()
+        return _inserting(table, self.is_sqlite)
 
     async def write(self, *statements: Executable) -> None:
         """Execute statements that may be repeated, in one transaction; see ``transact``."""
@@ -334,6 +333,14 @@ class Database:
                 f"The records at {where} do not answer: {_first_line(error)}; they are tried again."
             )
         return RecordsError(f"The records at {where} failed: {_first_line(error)}.")
+
+
+@cache
+def _inserting(table: Table, is_sqlite: bool) -> Insert:
+    # Made once: to make a statement takes as long as to execute it.
+    if is_sqlite:
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
 
 
 def _blocking_engine(url: URL, synchronous: str, connections: int) -> Engine:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Insert, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from stope.compression import packed, unpacked
@@ -48,6 +48,7 @@ class SqlLedgerStore:
     def __init__(self, database: Database, booking: Booking | None = None) -> None:
         self._database = database
         self._booking = booking
+        self._receiving = database.inserting(llm_answer).values(attempt=_ATTEMPT)
 
     def on_account(self, booking: Booking) -> SqlLedgerStore:
         """The same ledger, its answers booked to a run."""
@@ -106,14 +107,13 @@ class SqlLedgerStore:
             "content_key": content_key,
             "created_at": datetime.now(UTC),
         }
-        inserting = self._database.inserting
-        receiving = cast("Insert", inserting(llm_answer)).values(attempt=_ATTEMPT)
+        using = self._database.inserting(answer_use)
 
         def receive(connection: Connection) -> None:
             # In one transaction: no answer is paid for without being booked.
-            connection.execute(receiving, row | {"key": key})
+            connection.execute(self._receiving, row | {"key": key})
             if booking:
-                connection.execute(inserting(answer_use), self._use(booking, entry.id, "paid"))
+                connection.execute(using, self._use(booking, entry.id, "paid"))
 
         await self._database.transact(receive)
         return entry

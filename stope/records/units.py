@@ -22,17 +22,30 @@ class SqlUnitStore:
     Args:
         database: the records.
         run_id: the run that reads and commits, if it is to be noted what it needs.
+        durable: whether an output is on the disk when its commit returns; see ``of_answers``.
     """
 
-    def __init__(self, database: Database, run_id: str | None = None) -> None:
+    def __init__(
+        self, database: Database, run_id: str | None = None, *, durable: bool = True
+    ) -> None:
         self._database = database
         self._uses = RunUses(database)
         self._run_id = run_id
+        self._durable = durable
         self._noted: set[str] = set()
 
     def of_run(self, run_id: str) -> SqlUnitStore:
         """The same store, on behalf of a run."""
-        return SqlUnitStore(self._database, run_id)
+        return SqlUnitStore(self._database, run_id, durable=self._durable)
+
+    def of_answers(self) -> SqlUnitStore:
+        """The same store, for units that are made of answers in the ledger and of nothing dear.
+
+        Their outputs outlive every process. When SQLite's machine goes down the last moment's may
+        be lost, each before the mirror that counts it; they are made again of their answers, which
+        are on the disk and are not paid for twice.
+        """
+        return SqlUnitStore(self._database, self._run_id, durable=False)
 
     async def use(self, kind: str, keys: Mapping[str, str]) -> None:
         """Note what is needed from now on, before it is read: keys of plans or units by name."""
@@ -80,7 +93,7 @@ class SqlUnitStore:
         }
         statement = self._database.inserting(unit)
         return await self._database.transact(
-            lambda link: link.execute(statement, row).rowcount == 1
+            lambda link: link.execute(statement, row).rowcount == 1, durable=self._durable
         )
 
     async def _note_unnamed(self, keys: Sequence[str]) -> None:

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event, select, text
+from sqlalchemy import Connection, Engine, event, select, text
 from sqlalchemy.exc import IntegrityError
 
 from stope.records.database import Database
 from stope.records.schema import plan
+from stope.records.units import SqlUnitStore
 
 FULL, NORMAL = 2, 1
 
@@ -143,6 +144,33 @@ async def test_only_what_may_be_forgotten_with_the_machine_does_not_wait_for_the
             asyncio.create_task(records.transact(levels_seen)),
         ]
     assert await asyncio.gather(*together) == [FULL, FULL]
+
+
+async def test_a_unit_waits_for_the_disk_unless_it_is_made_of_answers(records: Database) -> None:
+    """Those are on the disk before it. One that was heard would be heard again for an hour."""
+    store = SqlUnitStore(records, "a run")
+    levels = await committing(records, store, "heard")
+    assert levels == {FULL}
+    levels = await committing(records, store.of_answers(), "mined")
+    assert levels == {FULL, NORMAL}, "the note of what a run needs is FULL, the unit is not"
+    assert set(await store.read_outputs(["heard", "mined"])) == {"heard", "mined"}
+
+
+async def committing(records: Database, store: SqlUnitStore, key: str) -> set[int]:
+    """How those statements were committed that a unit's commit executes."""
+    seen: set[int] = set()
+
+    def note(link: Connection, *_statement: object) -> None:
+        cursor = link.connection.cursor()
+        seen.add(cursor.execute("PRAGMA synchronous").fetchone()[0])
+        cursor.close()
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        await store.commit(key, "mine", "{}", 0.1)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    return seen
 
 
 async def test_what_did_not_wait_for_the_disk_is_seen_by_every_other_process(
