@@ -8,11 +8,8 @@ every container, and a chunk must decode to the same samples after every crash.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 import numpy as np
@@ -23,14 +20,17 @@ from pydantic import TypeAdapter
 
 from stope.audio.length import stated_length
 from stope.audio.timeline import Samples, Timeline
-from stope.errors import NO_ROOM, InputError, StorageFullError
+from stope.errors import InputError
 from stope.models.audio import SAMPLE_RATE, AudioDamage, AudioProbe
+from stope.published import published
 from stope.sources.source import Source, open_source
 
 Audio = npt.NDArray[np.float32]
 
 _BLOCK = SAMPLE_RATE * 30
 _INT16 = 32768.0
+
+_WHAT = "the decoded audio"
 
 _COUNTED = {"mp3", "aac"}
 """Formats whose packets have no times; FFmpeg counts them."""
@@ -85,18 +85,23 @@ def decode_to_scratch(recording: Path | Source, scratch: Path) -> None:
         StorageUnavailableError: it is remote and cannot be reached.
     """
     damage: list[AudioDamage] = []
-    with _published(scratch) as stream:
+    with published(scratch, what=_WHAT) as stream:
         for block in _decoded(_as_source(recording), damage):
             stream.write(block.astype("<i2").tobytes())
         # Before the samples are published: whoever finds them finds what is missing in them.
-        with _published(_damage_file(scratch)) as notes:
+        with published(_damage_file(scratch), what=_WHAT) as notes:
             notes.write(_DAMAGE.dump_json(tuple(damage)))
 
 
 def decode_once(recording: Path | Source, scratch: Path) -> None:
     """``decode_to_scratch``, unless it has been done."""
-    if not (scratch.exists() and _damage_file(scratch).exists()):
+    if not is_decoded(scratch):
         decode_to_scratch(recording, scratch)
+
+
+def is_decoded(scratch: Path) -> bool:
+    """Whether there is a scratch file, with all that belongs to it."""
+    return scratch.exists() and _damage_file(scratch).exists()
 
 
 def scratch_damage(scratch: Path) -> tuple[AudioDamage, ...]:
@@ -108,27 +113,6 @@ def remove_scratch(scratch: Path) -> None:
     """Delete a scratch file and what belongs to it, if they are there."""
     scratch.unlink(missing_ok=True)
     _damage_file(scratch).unlink(missing_ok=True)
-
-
-@contextmanager
-def _published(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which gets its name when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise StorageFullError(
-            f"There is no room in {path.parent} for the decoded audio ({error.strerror}); free "
-            "some space and the work goes on."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _damage_file(scratch: Path) -> Path:

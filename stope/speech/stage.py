@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from stope.artifacts import ArtifactStore
 from stope.audio.chunks import plan_chunks
-from stope.audio.decode import Audio, as_float, decode_once, probe, read_window, remove_scratch
+from stope.audio.decode import Audio, as_float, probe
+from stope.audio.samples import RecordingSamples
+from stope.audio.shared import SharedSamples
 from stope.errors import InputError
 from stope.identity import digest_of
 from stope.models.audio import CHUNK_PLAN_VERSION, Chunk, ChunkPlan
@@ -31,10 +31,6 @@ from stope.speech.recognition import STAGE, Recognition
 from stope.speech.transcriber import Transcriber
 from stope.stage import StageOutcome, StageRun, status_of
 from stope.units import Tally, Unit, UnitStore, run_units, stored_plan
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 async def transcribe(
@@ -56,7 +52,8 @@ async def transcribe(
         artifacts: where the transcript goes.
         load_transcriber: gives the engine for a model's name.
         load_diarizer: gives the engine that tells speakers apart.
-        scratch: folder for decoded audio, emptied of ours at the end.
+        scratch: folder for decoded audio, emptied of ours at the end. Where ``artifacts`` are
+            elsewhere, a copy lies there too until then.
         text_limit: bytes of text that the checkpoint holds at most.
         digest_source: gives the SHA-256 of the recording as it is now.
 
@@ -71,33 +68,22 @@ async def transcribe(
     source = await input_source(job.input, artifacts)
     await _validate(source, job.input.digest, digest_source)
 
-    samples = scratch / f"{job.input.digest}.s16"
-    run.note("decoding")
-    decoding = asyncio.Lock()
-
-    async def of_samples(work: Callable[[Path], T]) -> T:
-        """What is read of the decoded recording, which is decoded where it is not there.
-
-        Another machine, or a finished run, may have left nothing here; and a run of the same
-        recording that ends removes it, whoever else reads it.
-        """
-        while True:
-            # Once, not per chunk.
-            async with decoding:
-                await asyncio.to_thread(decode_once, source, samples)
-            try:
-                return await asyncio.to_thread(work, samples)
-            except FileNotFoundError:
-                log.info("another run of this recording has ended; it is decoded again")
+    samples = RecordingSamples(
+        source,
+        scratch / f"{job.input.digest}.s16",
+        shared=SharedSamples(artifacts, job.id) if artifacts.is_elsewhere else None,
+        compare=partial(_validate, source, job.input.digest, digest_source),
+        note=run.note,
+    )
 
     async def make_plan() -> ChunkPlan:
-        async with decoding:
-            await asyncio.to_thread(decode_once, source, samples)
+        await samples.decode()
         run.note("finding speech")
-        return await of_samples(plan_chunks)
+        return await samples.whole(plan_chunks)
 
     plan_key = chunk_plan_key(job.namespace, job.input.digest)
     plan = await stored_plan(units, plan_key, STAGE, ChunkPlan, make_plan)
+    samples.follow(plan)
     checkpoint.duration = run.duration = round(plan.duration, 3)
 
     checkpoint.stage = "transcribing"
@@ -106,9 +92,7 @@ async def transcribe(
     engine = await load_transcriber(job.config.asr_model)
 
     async def read(chunk: Chunk) -> Audio:
-        return as_float(
-            await of_samples(partial(read_window, start=chunk.start_sample, end=chunk.end_sample))
-        )
+        return as_float(await samples.window(chunk.start_sample, chunk.end_sample))
 
     recognition = Recognition(engine, units, job.namespace, read)
     check_language(recognition, job.config.asr_model, job.config.language)
@@ -186,7 +170,7 @@ async def transcribe(
     checkpoint.stage = "completed"
     checkpoint.final_result = outcome.final_result()
     await run.enter("completed")
-    await asyncio.to_thread(remove_scratch, samples)
+    await samples.remove()
     await asyncio.to_thread(source.close)
     return outcome
 

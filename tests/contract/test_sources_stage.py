@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import stope.speech.stage
+import stope.audio.samples
 from stope.artifacts import ArtifactStore
-from stope.audio.decode import Audio, Samples, decode_to_scratch, read_window, remove_scratch
+from stope.audio.decode import Audio, decode_to_scratch, read_window, remove_scratch
+from stope.audio.timeline import Samples
 from stope.errors import InputError, StorageUnavailableError
 from stope.identity import digest_file
 from stope.models.audio import SAMPLE_RATE
@@ -162,7 +163,7 @@ async def test_what_is_removed_in_the_midst_of_reading_is_decoded_again(
             remove_scratch(scratch)
         return read_window(scratch, start, end)
 
-    monkeypatch.setattr(stope.speech.stage, "read_window", read)
+    monkeypatch.setattr(stope.audio.samples, "read_window", read)
     outcome = await worker.transcribe(str(talk), digest)
     assert robbed
     assert not outcome.gaps
