@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stope.artifacts import ArtifactStore, StoredArtifact
+from stope.audio.shared import left_copies
 from stope.errors import ArtifactError, RecordsBusyError, UsageError
-from stope.models.job import JobType
+from stope.models.job import Job, JobType
 from stope.models.keeping import Amount, GcReport, KeepPolicy
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
@@ -59,9 +60,10 @@ async def collect_garbage(
     is_alone = await _claimed(database, artifacts, policy)
     records = KeepingRecords(database)
     jobs = JobRecords(database)
-    jobs_before = await jobs.of_type(JobType.STEPS)
+    jobs_before = await _with_folders(jobs)
+    listening = await jobs.of_type(JobType.TRANSCRIBE)
     sweep = await records.sweep(policy, now)
-    jobs_after = await jobs.of_type(JobType.STEPS)
+    jobs_after = await _with_folders(jobs)
     folders = RunFolders.of(jobs_before, jobs_after, sweep.kept.jobs)
     dropped = folders.dropped if is_alone else frozenset()
     if not policy.dry_run:
@@ -75,12 +77,16 @@ async def collect_garbage(
     }
     litter = await asyncio.to_thread(_litter, scratch, artifacts.folder, sweep.open_inputs, now)
     litter |= await asyncio.to_thread(left_folders, scratch, folders.at_work, now)
+    listening += await jobs.of_type(JobType.TRANSCRIBE)
+    copies = await _copies(artifacts, listening, is_alone, now)
     doomed = set(unneeded)
     reclaimed: int | None = None
     if not policy.dry_run:
         delete = artifacts.impatient().delete
         doomed = await records.drop_artifacts(unneeded, needed, delete)
         await asyncio.to_thread(_remove, litter)
+        for path in copies:
+            await artifacts.delete_named(path)
         reclaimed = await _vacuumed(records)
     return GcReport(
         dry_run=policy.dry_run,
@@ -90,12 +96,17 @@ async def collect_garbage(
         plans=sweep.plans,
         answers=sweep.answers,
         artifacts=_amount(unneeded[digest].size for digest in doomed),
-        scratch=_amount(litter.values()),
+        scratch=_amount([*litter.values(), *copies.values()]),
         kept_jobs=len(sweep.kept.jobs),
         kept_runs=len(sweep.kept.runs),
         kept_unknown=sweep.unknown,
         reclaimed=reclaimed,
     )
+
+
+async def _with_folders(jobs: JobRecords) -> list[Job]:
+    """All jobs whose runs have folders: those of step pipelines and of episodes."""
+    return [*await jobs.of_type(JobType.STEPS), *await jobs.of_type(JobType.PIPELINE)]
 
 
 async def _claimed(database: Database, artifacts: ArtifactStore, policy: KeepPolicy) -> bool:
@@ -118,6 +129,22 @@ async def _claimed(database: Database, artifacts: ArtifactStore, policy: KeepPol
             "more; or insist with --shared-store. Nothing was deleted."
         )
     return not others
+
+
+async def _copies(
+    artifacts: ArtifactStore, jobs: Iterable[Job], is_alone: bool, now: datetime
+) -> dict[str, int]:
+    """Shared samples of transcriptions that have their results, or are no more; with their sizes.
+
+    Args:
+        artifacts: the store.
+        jobs: all transcriptions before and after a sweep, as they were.
+        is_alone: whether nobody else's jobs have samples there.
+        now: the time it is.
+    """
+    newest = {job.id: job for job in jobs}
+    needed = {job.id for job in newest.values() if not job.status.has_result}
+    return await left_copies(artifacts, needed, None if is_alone else newest.keys(), now - GRACE)
 
 
 async def _named_inside(artifacts: ArtifactStore, sweep: Sweep) -> set[str]:

@@ -64,6 +64,8 @@ class Mode(Enum):
     STALLED = "stalled"
     DENYING = "denying"
     FAILING = "failing"
+    PARTLESS = "partless"
+    """As FAILING, for the parts of an upload only."""
 
 
 CUT = 1 << 20
@@ -127,15 +129,7 @@ class Door:
                     pass
             elif self.mode in (Mode.DENYING, Mode.FAILING):
                 client.recv(65536)
-                answer = _DENIED % (len(_DENIED_BODY), _DENIED_BODY)
-                if self.mode is Mode.FAILING:
-                    answer = answer.replace(b"403 Forbidden", b"503 Slow Down")
-                client.sendall(answer)
-                # What was sent is read, or the system would tell of a broken connection instead.
-                client.shutdown(socket.SHUT_WR)
-                client.settimeout(5)
-                while client.recv(65536):
-                    pass
+                self._refuse(client)
             else:
                 self._carry(client)
         except OSError:
@@ -143,6 +137,17 @@ class Door:
         finally:
             self._open.discard(client)
             client.close()
+
+    def _refuse(self, client: socket.socket) -> None:
+        answer = _DENIED % (len(_DENIED_BODY), _DENIED_BODY)
+        if self.mode is not Mode.DENYING:
+            answer = answer.replace(b"403 Forbidden", b"503 Slow Down")
+        client.sendall(answer)
+        # What was sent is read, or the system would tell of a broken connection instead.
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(5)
+        while client.recv(65536):
+            pass
 
     def _carry(self, client: socket.socket) -> None:
         with socket.create_connection(("127.0.0.1", self._server_port)) as server:
@@ -159,6 +164,9 @@ class Door:
                             return
                         if self.mode is Mode.STALLED:
                             continue
+                        if self.mode is Mode.PARTLESS and b"partNumber=" in data:
+                            self._refuse(client)
+                            return
                         answered = answered + len(data) if side is server else 0
                         if answered > CUT and self.cuts > 0:
                             self.cuts -= 1
@@ -215,6 +223,11 @@ class ObjectServer:
             return [part.partition("</Key>")[0] for part in text.split("<Key>")[1:]]
         found = httpx.get(f"{self.base}/storage/v1/b/{bucket}/o").json()
         return [item["name"] for item in found.get("items", [])]
+
+    def unfinished(self, bucket: str) -> list[str]:
+        """Uploads in parts that were begun in a bucket of S3, and neither finished nor aborted."""
+        text = httpx.get(f"{self.base}/{bucket}?uploads", headers=_S3_HEADERS).text
+        return [part.partition("</UploadId>")[0] for part in text.split("<UploadId>")[1:]]
 
 
 _S3_HEADERS = {

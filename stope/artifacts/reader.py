@@ -12,7 +12,8 @@ from stope.artifacts.body import content_of, content_size, damaged, is_packed
 from stope.compression import unpacked
 from stope.errors import ArtifactError, ObjectChangedError, ObjectMissingError, RecordsError
 from stope.identity import digest_bytes
-from stope.objects.store import ObjectStore, published
+from stope.objects.store import ObjectStore
+from stope.published import published
 
 ResultT = TypeVar("ResultT")
 

@@ -16,7 +16,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from stope.artifacts.body import Sending, read_facts
+from stope.artifacts.claim import FolderClaim, StoreRecords
 from stope.artifacts.latest import LatestWrites
+from stope.artifacts.named import May, NamedObjects
 from stope.artifacts.owners import OWNERS, owner_note, owner_path
 from stope.artifacts.reader import CONTENT, ContentReader, begun_again, content_path
 from stope.compression import packed
@@ -25,7 +27,7 @@ from stope.identity import digest_bytes
 from stope.objects.address import checked_name
 from stope.objects.patience import Patience
 from stope.objects.places import open_store
-from stope.objects.port import PART
+from stope.objects.port import PART, ObjectInfo
 from stope.objects.store import for_each, in_thread
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -52,6 +54,8 @@ class ArtifactStore:
     Args:
         url: where. Nothing is reached for before the first call; a folder is made.
         patience: how often and how long a call to a store elsewhere is tried.
+        records: who uses the store. A folder that they have used is known again by their mark, and
+            made by the first call only if they have not.
 
     Raises:
         UsageError: the URL cannot be used.
@@ -60,14 +64,35 @@ class ArtifactStore:
         StorageFullError: any method that writes: there is no room.
     """
 
-    def __init__(self, url: str, *, patience: Patience | None = None) -> None:
-        self._store = open_store(url, patience=patience)
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience: Patience | None = None,
+        records: StoreRecords | None = None,
+    ) -> None:
+        self._store = open_store(url, patience=patience, make_folder=records is None)
+        self._records = records
+        if records is not None and self._store.place is not None:
+            claim = FolderClaim(self._store.raw, self._store.place, records, CONTENT)
+            self._store.ready = claim.ready
         self._use: Use | None = None
         self._marks: set[str] = set()
         self._latest = LatestWrites()
         self._reader = ContentReader(self._store)
+        self._named = NamedObjects(self._store)
         self.url = self._store.url
         self.folder = self._store.folder
+
+    async def prepare(self) -> None:
+        """Make a folder that nobody has used yet; nothing is done to a store elsewhere.
+
+        Raises:
+            UsageError: it cannot be made.
+            StorageUnavailableError: it has been used, and is not there.
+        """
+        if self._store.ready is not None:
+            await self._store.ready()
 
     def telling(self, use: Use) -> ArtifactStore:
         """The same store, which tells of every object before it is stored or read."""
@@ -75,9 +100,14 @@ class ArtifactStore:
         twin._use = use  # noqa: SLF001  (its own)
         return twin
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is reached over a network: it is neither a folder nor memory."""
+        return self.folder is None and not self.url.startswith("memory:")
+
     def impatient(self) -> ArtifactStore:
         """The same store for whoever holds something that others wait for: a call fails soon."""
-        if self.folder is not None or self.url.startswith("memory:"):
+        if not self.is_elsewhere:
             return self
         return ArtifactStore(self.url, patience=_SHORT)
 
@@ -98,7 +128,7 @@ class ArtifactStore:
             body = packed(data)
             store.patience.call(lambda: store.raw.put(content_path(digest), body))
 
-        await in_thread(send)
+        await store.do(send)
         return digest
 
     async def put_file(self, path: Path, name: str = "", *, compress: bool = True) -> str:
@@ -124,7 +154,7 @@ class ArtifactStore:
                 else:
                     store.raw.put_stream(to, body, facts.size)
 
-        await in_thread(lambda: store.patience.call(send))
+        await store.do(lambda: store.patience.call(send))
         return facts.digest
 
     async def hold(self, digest: str, name: str = "") -> None:
@@ -138,7 +168,7 @@ class ArtifactStore:
             ArtifactError: it is absent, or its bytes have another digest.
         """
         await self._tell(digest, name)
-        return await in_thread(lambda: self._reader.get(digest))
+        return await self._store.do(lambda: self._reader.get(digest))
 
     async def get_to_file(self, digest: str, path: Path, name: str = "") -> None:
         """Stream an artifact into a file, which gets its name when it is whole and checked.
@@ -149,7 +179,7 @@ class ArtifactStore:
         """
         await self._tell(digest, name)
 
-        await in_thread(lambda: self._reader.get_to_file(digest, path))
+        await self._store.do(lambda: self._reader.get_to_file(digest, path))
 
     async def read_range(self, digest: str, start: int, end: int) -> bytes:
         """Bytes ``[start, end)`` of an artifact's content, fewer where it ends before.
@@ -161,7 +191,7 @@ class ArtifactStore:
             ArtifactError: it is absent, or damaged.
         """
         await self._tell(digest, "")
-        return await in_thread(lambda: self.range_now(digest, start, end))
+        return await self._store.do(lambda: self.range_now(digest, start, end))
 
     async def size(self, digest: str) -> int:
         """Bytes of an artifact's content.
@@ -169,7 +199,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: it is absent.
         """
-        return await in_thread(lambda: self.size_now(digest))
+        return await self._store.do(lambda: self.size_now(digest))
 
     async def exists(self, digest: str) -> bool:
         """Whether an artifact is there; False only where it truly is not."""
@@ -181,7 +211,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: it is absent.
         """
-        return await in_thread(lambda: self._reader.may_be_document(digest))
+        return await self._store.do(lambda: self._reader.may_be_document(digest))
 
     async def put_model(self, model: BaseModel) -> str:
         """Store a model as JSON and return its digest."""
@@ -218,35 +248,57 @@ class ArtifactStore:
 
         for_each(delete_one, digests)
 
-    async def write_named(self, path: str, data: bytes) -> None:
+    async def write_named(self, path: str, data: bytes, *, may: May | None = None) -> None:
         """Store bytes under a name of ours, in the place of what was there; whole or not at all.
+
+        Args:
+            path: the name.
+            data: the bytes.
+            may: whether what is found there may be replaced, whichever process wrote it; where it
+                may not, nothing is done. Default: anything may.
 
         Raises:
             UsageError: the name does not stay in the store, or is of the content-addressed part.
         """
-        await self._store.put(_named(path), data)
+        if may is None:
+            await self._store.put(_named(path), data)
+        else:
+            await self._named.replace(_named(path), data, may)
 
     async def read_named(self, path: str) -> bytes | None:
         """The bytes under a name; None only where there truly are none."""
+        return await self._named.read(_named(path))
+
+    async def put_named_file(self, path: str, file: Path) -> None:
+        """``write_named`` for a file of any size, sent in parts as it is.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        await self._store.put_file(_named(path), file)
+
+    async def range_named(self, path: str, start: int, end: int) -> bytes | None:
+        """Bytes ``[start, end)`` of what is under a name, fewer where it ends before.
+
+        None only where there truly is nothing.
+        """
         name, store = _named(path), self._store
-
-        def read() -> bytes:
-            return b"".join(piece.data for piece in store.pieces(name))
-
         try:
-            return await in_thread(lambda: begun_again(read))
+            return await store.do(lambda: begun_again(lambda: store.piece(name, start, end).data))
         except ObjectMissingError:
             return None
 
     async def delete_named(self, path: str) -> None:
         """Delete what is under a name; that there is nothing is fine."""
-        await self._store.delete(_named(path))
+        await self._named.delete(_named(path))
 
-    async def replace_named(self, path: str, data: bytes | None, *, seconds: float) -> None:
+    async def replace_named(
+        self, path: str, data: bytes | None, *, seconds: float, may: May | None = None
+    ) -> None:
         """``write_named``, or ``delete_named`` for None, that is waited for so long at most.
 
         It goes on then, and what is asked for later comes after it: never is a name left with what
-        is older.
+        is older. Of several processes that holds where they say what they may replace.
 
         Raises:
             TimeoutError: it is not done yet.
@@ -256,7 +308,7 @@ class ArtifactStore:
             if newest is None:
                 await self.delete_named(path)
             else:
-                await self.write_named(path, newest)
+                await self.write_named(path, newest, may=may)
 
         await self._latest.make(_named(path), data, do, seconds)
 
@@ -268,7 +320,13 @@ class ArtifactStore:
         """
         if not self._marks:
             name = await owner()
-            await self._store.put(owner_path(name), owner_note())
+            if self._store.ready is None:
+                await self._store.put(owner_path(name), owner_note())
+                if self._records is not None:
+                    await self._records.keep_store(self.url)
+            else:
+                # A folder that knows its records gets their mark when it is first used.
+                await self._store.ready()
             self._marks.add(name)
 
     async def owners(self) -> dict[str, str]:
@@ -282,7 +340,11 @@ class ArtifactStore:
 
     async def list_named(self, prefix: str) -> list[str]:
         """The names below a name, in their order."""
-        return [info.path async for info in self._store.list(_named(prefix))]
+        return [info.path for info in await self.named(prefix)]
+
+    async def named(self, prefix: str) -> list[ObjectInfo]:
+        """What lies below a name, in the order of the names."""
+        return [info async for info in self._store.list(_named(prefix))]
 
     async def check(self) -> None:
         """Write, read back and delete a small object."""

@@ -60,13 +60,16 @@ class GcsStore:
         self._opening = threading.Lock()
         self._seen: dict[tuple[str, str], ObjectInfo] = {}
 
-    def put(self, path: str, data: bytes, *, only_new: bool = False) -> bool:
+    def put(
+        self, path: str, data: bytes, *, only_new: bool = False, replacing: str | None = None
+    ) -> bool:
         """As ``RawStore``."""
         from google.api_core.exceptions import PreconditionFailed
 
         with self._translated(path):
             try:
-                self._send(path, BytesIO(data), len(data), only_new=only_new)
+                # Generation 0 is that of what is not there.
+                self._send(path, BytesIO(data), len(data), "0" if only_new else replacing)
             except PreconditionFailed:
                 return False
         return True
@@ -123,19 +126,35 @@ class GcsStore:
             for blob in found:
                 yield self._info(blob)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, only: str | None = None) -> bool:
         """As ``RawStore``."""
-        from google.api_core.exceptions import NotFound
+        from google.api_core.exceptions import NotFound, PreconditionFailed
 
+        if only is not None:
+            # An emulator may not look at the condition.
+            found = self.head(path)
+            if found is None or found.version != only:
+                return found is None
         with self._translated(path):
             try:
                 blob = self._bucket().blob(self._base + path)
-                blob.delete(timeout=self._timeout, retry=None)
+                blob.delete(
+                    if_generation_match=None if only is None else int(only),
+                    timeout=self._timeout,
+                    retry=None,
+                )
+            except PreconditionFailed:
+                return False
             except NotFound:
                 self._check_place()
+        return True
 
     def _send(
-        self, path: str, stream: BytesIO | _Counted, size: int | None, *, only_new: bool = False
+        self,
+        path: str,
+        stream: BytesIO | _Counted,
+        size: int | None,
+        generation: str | None = None,
     ) -> None:
         blob = self._bucket().blob(self._base + path)
         if size is None or size > PART:
@@ -145,7 +164,7 @@ class GcsStore:
             stream,
             size=size,
             content_type="application/octet-stream",
-            if_generation_match=0 if only_new else None,
+            if_generation_match=None if generation is None else int(generation),
             timeout=self._timeout,
             checksum="crc32c",
             retry=None,

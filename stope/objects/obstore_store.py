@@ -6,7 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import obstore
@@ -22,18 +22,27 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from stope.errors import NO_ROOM, StopeError
 from stope.objects import faults
+from stope.objects.folder import LOCK, StoreFolder
 from stope.objects.port import PART, ObjectInfo, Piece, Readable
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta
+    from obstore import GetOptions, ObjectMeta, PutMode
 
 _PARTS_AT_ONCE = 2
 _MOST_PARTS = 9_000
 """S3 takes 10,000; larger objects get larger parts."""
 
 _OS_ERROR = re.compile(r"os error (\d+)")
+_NOT_THERE = re.compile(r"(?i)not found|NoSuchKey|status code: 404|status: 404")
 _NO_RANGE = re.compile(r"(?i)invalid range|range was invalid|status code: 416")
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_AWAY = frozenset(
+    {
+        *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE),
+        *(errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT),
+    }
+)
+"""What a disk says that is not reached: it is taken out, or a server's that is away."""
 
 
 class ObstoreStore:
@@ -41,47 +50,62 @@ class ObstoreStore:
 
     Args:
         url: as it is shown.
-        store: the store, with its prefix.
+        opened: gives the store, with its prefix.
         folder: of a local one.
         explain: the error that a text of obstore's stands for, where the store is remote.
-        check_place: raises when the bucket or folder itself is not there; called before an object
-            is said to be missing.
+        check_place: raises when the bucket itself is not there; called before an object is said to
+            be missing. A folder is looked at also before anything is written to it.
     """
 
     def __init__(
         self,
         url: str,
-        store: LocalStore | MemoryStore | S3Store,
+        opened: Callable[[], LocalStore | MemoryStore | S3Store],
         *,
-        folder: Path | None = None,
+        folder: StoreFolder | None = None,
         explain: Callable[[str], StopeError] | None = None,
         check_place: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = url
-        self.folder = folder
-        self._store = store
+        self.folder = folder.path if folder is not None else None
+        self._place = folder
+        self._opened = opened
         self._explain = explain or self._explain_here
-        self._check_place = check_place
+        self._check_place = folder.check if folder is not None else check_place
 
-    def put(self, path: str, data: bytes, *, only_new: bool = False) -> bool:
+    @property
+    def _store(self) -> LocalStore | MemoryStore | S3Store:
+        return self._opened()
+
+    def put(
+        self, path: str, data: bytes, *, only_new: bool = False, replacing: str | None = None
+    ) -> bool:
         """As ``RawStore``."""
+        self._check_folder()
+        if replacing is not None and self._place is not None:
+            with self._place.locked():
+                return self._has(path, replacing) and self.put(path, data)
+        mode: PutMode | None = None
+        if only_new:
+            mode = "create"
+        elif replacing is not None:
+            mode = {"e_tag": replacing}
         try:
-            if only_new:
-                obstore.put(self._store, path, data, mode="create")
-            else:
-                obstore.put(
-                    self._store, path, data, chunk_size=PART, max_concurrency=_PARTS_AT_ONCE
-                )
-        except AlreadyExistsError:
-            return False
-        except PreconditionError:
+            obstore.put(
+                self._store, path, data, mode=mode, chunk_size=PART, max_concurrency=_PARTS_AT_ONCE
+            )
+        except (AlreadyExistsError, PreconditionError):
             return False
         except (OSError, BaseError) as error:
+            if replacing is not None and _NOT_THERE.search(str(error)):
+                # Whether it is the object or the bucket that is not there is seen when it is read.
+                return False
             raise self._translated(error, path) from None
         return True
 
     def put_stream(self, path: str, stream: Readable, size: int) -> None:
         """As ``RawStore``."""
+        self._check_folder()
         part = max(PART, -(-size // _MOST_PARTS))
         failed: list[BaseException] = []
 
@@ -144,21 +168,39 @@ class ObstoreStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """As ``RawStore``."""
+        self._check_folder()
         try:
             for some in obstore.list(self._store, prefix=prefix or None, chunk_size=1000):
                 for meta in some:
-                    yield _info(meta)
+                    if meta["path"] != LOCK:
+                        yield _info(meta)
         except (OSError, BaseError) as error:
             raise self._translated(error, prefix) from None
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, only: str | None = None) -> bool:
         """As ``RawStore``."""
-        try:
-            obstore.delete(self._store, path)
-        except FileNotFoundError:
-            self._check_place()
-        except (OSError, BaseError) as error:
-            raise self._translated(error, path) from None
+        self._check_folder()
+        with self._place.locked() if self._place is not None and only else nullcontext():
+            if only is not None:
+                found = self.head(path)
+                if found is None or found.version != only:
+                    return found is None
+            try:
+                obstore.delete(self._store, path)
+            except FileNotFoundError:
+                self._check_place()
+            except (OSError, BaseError) as error:
+                raise self._translated(error, path) from None
+        return True
+
+    def _has(self, path: str, version: str) -> bool:
+        found = self.head(path)
+        return found is not None and found.version == version
+
+    def _check_folder(self) -> None:
+        # What is not mounted looks like an empty folder, and would take what is written.
+        if self._place is not None:
+            self._place.check()
 
     def _at_end(self, path: str, start: int) -> ObjectInfo | None:
         try:
@@ -182,6 +224,8 @@ class ObstoreStore:
         why = os.strerror(number) if number else text.splitlines()[0]
         if number in NO_ROOM:
             return faults.full(self.url)
+        if number in _AWAY:
+            return faults.unavailable(self.url, why)
         fix = "check the folder and its permissions; the work done so far is kept"
         if number in _DENIED:
             fix = "make the folder and what is in it readable and writable"

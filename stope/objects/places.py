@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from obstore.store import MemoryStore
 
-from obstore.store import LocalStore, MemoryStore
-
-from stope.errors import StorageUnavailableError, UsageError
 from stope.objects.address import Address, parse_address
+from stope.objects.folder import StoreFolder
 from stope.objects.obstore_store import ObstoreStore
 from stope.objects.patience import Patience
 from stope.objects.port import RawStore
@@ -17,7 +15,11 @@ _ARTIFACTS = "STOPE_ARTIFACTS_URL"
 
 
 def open_store(
-    url: str, *, what: str = _ARTIFACTS, patience: Patience | None = None
+    url: str,
+    *,
+    what: str = _ARTIFACTS,
+    patience: Patience | None = None,
+    make_folder: bool = True,
 ) -> ObjectStore:
     """The store behind a URL. A folder is made; what is elsewhere is reached at the first call.
 
@@ -25,6 +27,7 @@ def open_store(
         url: ``file:///folder``, ``memory://``, ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
         what: the setting or option that the URL is the value of.
         patience: how often and how long a call is tried.
+        make_folder: False leaves it to the caller to make a folder, if it is to be made.
 
     Raises:
         UsageError: it is no such URL, the folder cannot be made, or the client of Google Cloud
@@ -32,14 +35,18 @@ def open_store(
     """
     address = parse_address(url, what)
     chosen = patience or Patience()
-    return ObjectStore(_raw(address, what, chosen), chosen)
-
-
-def _raw(address: Address, what: str, patience: Patience) -> RawStore:
     if address.folder is not None:
-        return _local(address, address.folder, what)
+        folder = StoreFolder(address.folder, address.url, what)
+        if make_folder:
+            folder.make()
+        return ObjectStore(ObstoreStore(address.url, folder.opened, folder=folder), chosen, folder)
+    return ObjectStore(_raw(address, chosen), chosen)
+
+
+def _raw(address: Address, patience: Patience) -> RawStore:
     if address.scheme == "memory":
-        return ObstoreStore(address.url, MemoryStore())
+        memory = MemoryStore()
+        return ObstoreStore(address.url, lambda: memory)
     # Imported here: who keeps everything in a folder needs neither.
     if address.scheme == "gs":
         from stope.objects.gcs import GcsStore
@@ -48,22 +55,3 @@ def _raw(address: Address, what: str, patience: Patience) -> RawStore:
     from stope.objects.s3 import open_s3
 
     return open_s3(address, patience)
-
-
-def _local(address: Address, folder: Path, what: str) -> RawStore:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"The folder {folder} of {what} cannot be made ({error.strerror}); set {what} to a "
-            "place you can write to."
-        ) from error
-
-    def check_place() -> None:
-        if not folder.is_dir():
-            raise StorageUnavailableError(
-                f"The folder {folder} is not there any more; mount it again or put it back. The "
-                "work goes on when it is there."
-            )
-
-    return ObstoreStore(address.url, LocalStore(folder), folder=folder, check_place=check_place)

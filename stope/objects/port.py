@@ -59,8 +59,14 @@ class RawStore(Protocol):
     url: str
     folder: Path | None
 
-    def put(self, path: str, data: bytes, *, only_new: bool = False) -> bool:
-        """Publish bytes whole. With ``only_new``: False, and nothing done, where there are some."""
+    def put(
+        self, path: str, data: bytes, *, only_new: bool = False, replacing: str | None = None
+    ) -> bool:
+        """Publish bytes whole.
+
+        With ``only_new``: False, and nothing done, where there are some. With ``replacing``: the
+        same where what is there is not of this version, or nothing is.
+        """
 
     def put_stream(self, path: str, stream: Readable, size: int) -> None:
         """Publish what a stream gives, in parts; whole, or nothing where reading it raises.
@@ -85,5 +91,9 @@ class RawStore(Protocol):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object below a prefix of whole segments ('' is all), in no order."""
 
-    def delete(self, path: str) -> None:
-        """Delete an object; that there is none is fine."""
+    def delete(self, path: str, *, only: str | None = None) -> bool:
+        """Delete an object; that there is none is fine.
+
+        With ``only``: False, and nothing done, where another version is there. S3 compares and
+        deletes in two requests.
+        """

@@ -100,7 +100,7 @@ def open_s3(address: Address, patience: Patience) -> ObstoreStore:
         except (OSError, BaseError) as error:
             raise explain(str(error)) from None
 
-    return ObstoreStore(address.url, store, explain=explain, check_place=check_place)
+    return ObstoreStore(address.url, lambda: store, explain=explain, check_place=check_place)
 
 
 def _explained(address: Address, asked: str | None, text: str) -> StopeError:

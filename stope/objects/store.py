@@ -9,29 +9,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
-from stope.errors import (
-    NO_ROOM,
-    ObjectMissingError,
-    StorageFullError,
-    StorageRefusedError,
-)
+from stope.errors import ObjectMissingError, StorageRefusedError
 from stope.objects import faults
 from stope.objects.address import checked_name
+from stope.objects.folder import StoreFolder
 from stope.objects.patience import Patience
 from stope.objects.port import PART, ObjectInfo, Piece, RawStore
+from stope.published import published
 
 __all__ = ["ObjectInfo", "ObjectStore"]
 
 ResultT = TypeVar("ResultT")
 ItemT = TypeVar("ItemT")
+
+Ready = Callable[[], Awaitable[None]]
 
 _THREADS = 16
 _POOL = ThreadPoolExecutor(_THREADS, thread_name_prefix="stope-objects")
@@ -62,6 +59,10 @@ class ObjectStore:
     Args:
         raw: the driver.
         patience: how often and how long a call is tried.
+        place: the folder of a local one.
+
+    Attributes:
+        ready: waited for before every call, where it is set: it sees whether the place is ours.
 
     Raises:
         UsageError: a name does not stay below the URL.
@@ -70,9 +71,11 @@ class ObjectStore:
         StorageFullError: there is no room.
     """
 
-    def __init__(self, raw: RawStore, patience: Patience) -> None:
+    def __init__(self, raw: RawStore, patience: Patience, place: StoreFolder | None = None) -> None:
         self.raw = raw
         self.patience = patience
+        self.place = place
+        self.ready: Ready | None = None
 
     @property
     def url(self) -> str:
@@ -83,6 +86,12 @@ class ObjectStore:
     def folder(self) -> Path | None:
         """The folder of a local store."""
         return self.raw.folder
+
+    async def do(self, call: Callable[[], ResultT]) -> ResultT:
+        """What a blocking call gives, made in a thread, when the place is known to be ours."""
+        if self.ready is not None:
+            await self.ready()
+        return await in_thread(call)
 
     def uri(self, path: str) -> str:
         """Where an object lives, for people."""
@@ -95,7 +104,7 @@ class ObjectStore:
         ours: when an answer is lost, what it answered is asked again.
         """
         checked_name(path)
-        return await in_thread(
+        return await self.do(
             lambda: self.patience.call(lambda: self.raw.put(path, data, only_new=only_new))
         )
 
@@ -119,7 +128,7 @@ class ObjectStore:
                 self.raw.put_stream(path, stream, size)
                 return True
 
-        return await in_thread(lambda: self.patience.call(send))
+        return await self.do(lambda: self.patience.call(send))
 
     async def get(self, path: str) -> bytes:
         """The bytes of an object.
@@ -129,7 +138,7 @@ class ObjectStore:
             ObjectChangedError: it was replaced while it was read.
         """
         checked_name(path)
-        return await in_thread(lambda: b"".join(piece.data for piece in self.pieces(path)))
+        return await self.do(lambda: b"".join(piece.data for piece in self.pieces(path)))
 
     async def get_range(
         self, path: str, start: int, end: int, *, version: str | None = None
@@ -141,7 +150,7 @@ class ObjectStore:
             ObjectChangedError: it is not the version that was asked for.
         """
         checked_name(path)
-        return await in_thread(lambda: self.piece(path, start, end, version).data)
+        return await self.do(lambda: self.piece(path, start, end, version).data)
 
     async def get_to_file(self, path: str, file: Path) -> None:
         """Stream an object into a file, which gets its name when it is whole.
@@ -158,12 +167,12 @@ class ObjectStore:
                 for piece in self.pieces(path):
                     stream.write(piece.data)
 
-        await in_thread(receive)
+        await self.do(receive)
 
     async def head(self, path: str) -> ObjectInfo | None:
         """What is known of an object; None only where there truly is none."""
         checked_name(path)
-        return await in_thread(lambda: self.patience.call(lambda: self.raw.head(path)))
+        return await self.do(lambda: self.patience.call(lambda: self.raw.head(path)))
 
     async def digest(self, path: str) -> str:
         """SHA-256 of an object's content, read in parts.
@@ -179,20 +188,20 @@ class ObjectStore:
                 sha.update(piece.data)
             return sha.hexdigest()
 
-        return await in_thread(read)
+        return await self.do(read)
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """Every object below a prefix of whole segments, in the order of their names."""
         if prefix:
             checked_name(prefix)
-        found = await in_thread(lambda: self.patience.call(lambda: list_of(self.raw, prefix)))
+        found = await self.do(lambda: self.patience.call(lambda: list_of(self.raw, prefix)))
         for info in found:
             yield info
 
     async def delete(self, path: str) -> None:
         """Delete an object; that there is none is fine."""
         checked_name(path)
-        await in_thread(lambda: self.patience.call(lambda: self.raw.delete(path)))
+        await self.do(lambda: self.patience.call(lambda: self.raw.delete(path)))
 
     async def check(self) -> None:
         """Write, read back and delete an object.
@@ -255,27 +264,3 @@ def part_of(raw: RawStore, path: str, start: int, end: int, version: str | None)
 def list_of(raw: RawStore, prefix: str) -> list[ObjectInfo]:
     """The objects below a prefix by name. Blocks."""
     return sorted(raw.list(prefix), key=lambda info: info.path)
-
-
-@contextmanager
-def published(file: Path) -> Iterator[BinaryIO]:
-    """A file to write, which gets its name when it is whole.
-
-    Raises:
-        StorageFullError: its disk has no room.
-    """
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        temporary.replace(file)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise StorageFullError(
-            f"There is no room in {file.parent} ({error.strerror}); free some space and the work "
-            "goes on."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

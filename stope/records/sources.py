@@ -1,4 +1,7 @@
-"""Digests of inputs: of files by path, size, time and inode, of URLs by size and version."""
+"""Digests of inputs: of files by path, size, time and inode, of URLs by size and version.
+
+Beside them stand the id of the records, and the artifact stores that have their mark.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,15 @@ from sqlalchemy.exc import IntegrityError
 
 from stope.identity import digest_bytes, digest_file
 from stope.records.database import Database
-from stope.records.schema import source
+from stope.records.schema import run_use, source
+from stope.records.uses import ARTIFACT
 
 log = logging.getLogger(__name__)
 
 _OWNER = "stope:records"
-"""No absolute path, and no URL of an input."""
+"""No absolute path, and no URL of an input; nor is what begins like a store's."""
+
+_STORE = "stope:store:"
 
 
 class SourceDigests:
@@ -61,11 +67,28 @@ class SourceDigests:
         query = select(source.c.digest).where(source.c.path == _OWNER)
         found = await self._database.fetch(query)
         if not found:
-            numbers = dict.fromkeys(("size", "mtime_ns", "inode"), 0)
-            new = {"path": _OWNER, "digest": uuid4().hex, **numbers}
-            await self._database.insert_new(source, [new])
+            await self._note(_OWNER, uuid4().hex)
             found = await self._database.fetch(query)
         return str(found[0].digest)
+
+    async def stores(self) -> set[str]:
+        """The URLs of the artifact stores that have the mark of these records."""
+        query = select(source.c.path).where(source.c.path.startswith(_STORE, autoescape=True))
+        return {row.path.removeprefix(_STORE) for row in await self._database.fetch(query)}
+
+    async def keep_store(self, url: str) -> None:
+        """Remember that the artifact store behind a URL has the mark of these records."""
+        await self._note(f"{_STORE}{url}", await self.owner())
+
+    async def has_artifacts(self) -> bool:
+        """Whether a run has ever noted that it needs an artifact."""
+        query = select(run_use.c.key).where(run_use.c.kind == ARTIFACT).limit(1)
+        return bool(await self._database.fetch(query))
+
+    async def _note(self, name: str, value: str) -> None:
+        """Keep a value under a name that no input has, unless there is one."""
+        numbers = dict.fromkeys(("size", "mtime_ns", "inode"), 0)
+        await self._database.insert_new(source, [{"path": name, "digest": value, **numbers}])
 
     async def _known(self, location: str, seen: tuple[int, int, int]) -> str | None:
         query = select(source.c.digest, source.c.size, source.c.mtime_ns, source.c.inode)

@@ -13,7 +13,8 @@ from pathlib import Path
 from stope.artifacts import ArtifactStore
 from stope.errors import InputError
 from stope.models.job import InputKind, JobInput
-from stope.objects.store import in_thread, published
+from stope.objects.store import in_thread
+from stope.published import published
 from stope.sources.location import is_remote
 from stope.sources.source import Source, open_source
 from stope.sources.web import WebReader

@@ -21,7 +21,8 @@ class CacheCounts:
 class ContextCache:
     """Keeps the values used last, by digest and type, up to a number of bytes.
 
-    One for a process, used from its event loop only. Whoever gets a value must not change it.
+    One for a process, used from its event loop only. A value is kept as its codec has it: as it is
+    where nobody can change it, else encoded.
 
     Args:
         most_bytes: of all values together; a larger one is not kept at all.
@@ -41,9 +42,9 @@ class ContextCache:
     def __len__(self) -> int:
         return len(self._held)
 
-    def keep(self, digest: str, value: object, weight: int) -> None:
-        """Keep a value; those used longest ago make room for it."""
-        key = (digest, type(value))
+    def keep(self, digest: str, kind: type, value: object, weight: int) -> None:
+        """Keep a value of a type; those used longest ago make room for it."""
+        key = (digest, kind)
         if key in self._held:
             self._bytes -= self._held.pop(key)[1]
         if weight > self._most:

@@ -6,7 +6,6 @@ value is one more class here, or in a pipeline's own file, given to ``register``
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import math
@@ -18,9 +17,13 @@ from pydantic import BaseModel, ValidationError
 
 from stope.errors import ArtifactError, PermanentError
 from stope.identity import canonical_json
+from stope.steps.json_text import from_json, json_pieces
 from stope.steps.values import Picture, Table, fixed
 
 T = TypeVar("T")
+
+_MODEL_WEIGHT = 8
+"""Bytes of a model in memory to one of its JSON, of those with many small fields."""
 
 _PLAIN = (dict, list, str, int, float, bool, type(None))
 
@@ -50,12 +53,15 @@ class Codec(ABC, Generic[T]):
             ArtifactError: they are no such value.
         """
 
-    def shared(self, value: T) -> T:
-        """What several steps may hold at once; a type that cannot be changed needs no copy."""
-        return copy.deepcopy(value)
+    def shared(self, _value: T) -> T | None:
+        """What several steps may hold at once, of a type that cannot be changed.
+
+        None for another: it is kept encoded, and everybody gets one of his own.
+        """
+        return None
 
     def weight(self, _value: T, encoded: int) -> int:
-        """Bytes that it takes in memory; ``encoded`` is what it takes in the store."""
+        """Bytes that a shared one takes in memory; ``encoded`` is what it takes in the store."""
         return encoded
 
 
@@ -68,12 +74,12 @@ class JsonCodec(Codec[Any]):
     def encode(self, value: Any) -> bytes:
         """See ``Codec``."""
         _must_be_plain(value)
-        return canonical_json(value).encode()
+        return "".join(json_pieces(value)).encode()
 
     def decode(self, data: bytes, kind: type[Any]) -> Any:
         """See ``Codec``."""
         try:
-            value = json.loads(data)
+            value = from_json(data)
         except ValueError as error:
             raise _damaged(self.tag, kind) from error
         if type(value) is not kind:
@@ -231,9 +237,13 @@ class ModelCodec(Codec[BaseModel]):
         except ValidationError as error:
             raise _damaged(self.tag, kind) from error
 
-    def shared(self, value: BaseModel) -> BaseModel:
-        """A frozen one cannot be changed; another is copied."""
-        return value if value.model_config.get("frozen") else value.model_copy(deep=True)
+    def shared(self, value: BaseModel) -> BaseModel | None:
+        """A frozen one cannot be changed."""
+        return value if value.model_config.get("frozen") else None
+
+    def weight(self, _value: BaseModel, encoded: int) -> int:
+        """See ``Codec``."""
+        return encoded * _MODEL_WEIGHT
 
 
 _BY_KIND: dict[type, Codec[Any]] = {}

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
 from stope.artifacts import ArtifactStore
-from stope.errors import InputError, UsageError
-from stope.identity import digest_bytes, digest_of
+from stope.errors import UsageError
+from stope.identity import digest_of
 from stope.leases import Leases
 from stope.models.gap import Gap
-from stope.models.job import InputFile, InputKind, JobInput, JsonObject
+from stope.models.job import InputFile, JsonObject
 from stope.models.progress import NOTE_BYTES, StageProgress, gap_notes, shortened
 from stope.settings import Settings
-from stope.sources.copies import input_source
+from stope.sources.digests import DigestMemory
+from stope.sources.source import Source
 from stope.steps.definition import Step
+from stope.steps.inputs import StepInputs
 from stope.steps.store import ValueStore
 from stope.units import Tally, Unit, UnitOutputs, UnitStore, run_units, stored_plan
 
@@ -77,6 +80,7 @@ class StepContext(Generic[ConfigT]):
         units: UnitStore,
         unit_seed: Sequence[object],
         max_workers: int | None,
+        digests: DigestMemory | None = None,
     ) -> None:
         self.config = config
         self.files = files
@@ -92,6 +96,7 @@ class StepContext(Generic[ConfigT]):
         self.gaps: list[Gap] = []
         self.progress = StageProgress(job_type=step.name, stage=WORKING)
         self.units_done = self.units_reused = 0
+        self._inputs = StepInputs(artifacts, digests)
         self._needs = step.needs
         self._context = context
         self._values = values
@@ -106,33 +111,27 @@ class StepContext(Generic[ConfigT]):
         self._beat, self.draining, self.leases = beat, draining, leases
         self._beat(self.progress)
 
-    async def read(self, file: InputFile) -> bytes:
-        """All bytes of one of ``files``, wherever it is: a path, a URL, or the copy of one.
+    def open(self, file: InputFile) -> AbstractAsyncContextManager[Source]:
+        """One of ``files``, to be read: a path, a URL, or the copy of one.
+
+        Its content is compared with the digest that the job was made for, once for each attempt;
+        opened again, it is only looked at.
 
         Raises:
-            InputError: it is gone or cannot be read, or has another content than the job was made
-                for: what is made of it would be kept as if made of that.
+            InputError: it is gone or cannot be read, or has another content: what is made of it
+                would be kept as if made of that.
             StorageUnavailableError: it is remote and cannot be reached now.
         """
-        given = JobInput(kind=InputKind.RECORDING, digest=file.digest, path=file.path)
-        source = await input_source(given, self.artifacts)
+        return self._inputs.open(file)
 
-        def read() -> bytes:
-            with source, source.open() as stream:
-                return stream.read()
+    async def read(self, file: InputFile) -> bytes:
+        """All bytes of one of ``files``, compared with their digest.
 
-        try:
-            data = await asyncio.to_thread(read)
-        except OSError as error:
-            raise InputError(
-                f"{source} cannot be read ({error.strerror}); check the path and its permissions."
-            ) from error
-        if await asyncio.to_thread(digest_bytes, data) != file.digest:
-            raise InputError(
-                f"{source} has changed since this job was made; run it again and its new content "
-                "becomes a job of its own."
-            )
-        return data
+        Raises:
+            InputError: as ``open``.
+            StorageUnavailableError: as ``open``.
+        """
+        return await self._inputs.read(file)
 
     @property
     def entries(self) -> list[object]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from stope.artifacts import ArtifactStore
 from stope.errors import ArtifactError, PermanentError
 from stope.steps.cache import CacheCounts, ContextCache
 from stope.steps.codecs import Codec, JsonCodec, codec_of
+from stope.steps.json_text import is_longer
 
 T = TypeVar("T")
 
@@ -18,6 +21,13 @@ INLINE_BYTES = 2048
 
 REFERENCE = "$artifact"
 """The field of a reference that has the artifact's digest."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """A value that is kept as it is in the store."""
+
+    data: bytes
 
 
 def referred(entry: object) -> str | None:
@@ -57,14 +67,22 @@ class ValueStore:
         """
         codec = _codec(kind)
         found = self._cache.find(digest, kind)
+        if isinstance(found, _Encoded):
+            self._count(from_memory=1)
+            return cast("T", await asyncio.to_thread(codec.decode, found.data, kind))
         if found is not None:
             self._count(from_memory=1)
             return cast("T", codec.shared(found))
         data = await self._artifacts.get(digest, name)
-        value = await asyncio.to_thread(codec.decode, data, kind)
+
+        def decode() -> tuple[object, object]:
+            value = codec.decode(data, kind)
+            return value, codec.shared(value)
+
+        value, shared = await asyncio.to_thread(decode)
         self._count(from_storage=1)
-        self._cache.keep(digest, codec.shared(value), codec.weight(value, len(data)))
-        return cast("T", codec.shared(value))
+        self._keep(digest, kind, shared, data)
+        return cast("T", value if shared is None else shared)
 
     async def entry(self, name: str, value: object, kind: type) -> object:
         """What stands in a context for a value of a declared type.
@@ -77,7 +95,7 @@ class ValueStore:
                 f"{name!r} is declared as {kind.__name__}, and is a {type(value).__name__}."
             )
         codec = _codec(kind)
-        if isinstance(codec, JsonCodec):
+        if isinstance(codec, JsonCodec) and not is_longer(value, INLINE_BYTES):
             data = codec.encode(value)
             if len(data) <= INLINE_BYTES and not (isinstance(value, dict) and REFERENCE in value):
                 return value
@@ -97,7 +115,7 @@ class ValueStore:
                     f"{name!r} in the checkpoint is a {type(entry).__name__}, and declared as "
                     f"{kind.__name__}; run the job again with --force."
                 )
-            return cast("T", _codec(kind).shared(entry))
+            return copy.deepcopy(entry)
         tag = cast("Mapping[str, object]", entry).get("type")
         if tag != _codec(kind).tag:
             raise ArtifactError(
@@ -122,10 +140,22 @@ class ValueStore:
 
     async def _stored(self, value: object, name: str) -> tuple[str, int]:
         codec = _codec(type(value))
-        data = await asyncio.to_thread(codec.encode, value)
+
+        def encode() -> tuple[bytes, object]:
+            # Together: what is kept in memory is what is stored.
+            return codec.encode(value), codec.shared(value)
+
+        data, shared = await asyncio.to_thread(encode)
         digest = await self._artifacts.put(data, name)
-        self._cache.keep(digest, codec.shared(value), codec.weight(value, len(data)))
+        self._keep(digest, type(value), shared, data)
         return digest, len(data)
+
+    def _keep(self, digest: str, kind: type, shared: object, data: bytes) -> None:
+        """Keep a value in memory: as others may have it too, or else encoded."""
+        if shared is None:
+            self._cache.keep(digest, kind, _Encoded(data), len(data))
+        else:
+            self._cache.keep(digest, kind, shared, _codec(kind).weight(shared, len(data)))
 
     def _count(self, *, from_memory: int = 0, from_storage: int = 0) -> None:
         for counts in (self.counts, self._cache.counts):
