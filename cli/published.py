@@ -15,11 +15,14 @@ def print_published(job: Job, run: JobRun) -> None:
     """
     result = job.result or {}
     parts, gaps, metrics = result.get("result"), result.get("gaps"), run.metrics or {}
-    if not isinstance(parts, dict) or "items_verified" not in parts:
+    if not isinstance(parts, dict) or "upload_to" not in parts:
         return
     sent, repaired = metrics.get("items_uploaded", 0), metrics.get("items_repaired", 0)
-    known = "by its receipts" if parts.get("read_back") is False else "read back"
-    line = f"{parts.get('items_verified')} of {parts.get('items')} items are there, {known}; "
+    if parts.get("read_back") is False:
+        found, known = parts.get("items_taken"), "were taken, which is all that can be known there"
+    else:
+        found, known = parts.get("items_verified"), "are there, read back"
+    line = f"{found} of {parts.get('items')} items {known}; "
     line += f"{sent} sent ({_size(metrics.get('bytes_uploaded'))})" if sent else "nothing to send"
     if repaired:
         line += f", {repaired} again: gone or changed"

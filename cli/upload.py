@@ -47,8 +47,8 @@ def upload(
     PostgreSQL database gets a row for each record, in tables that are made if they are missing. An
     HTTP endpoint gets signed batches of JSON and answers for each item. No secret belongs into
     PLACE, which everybody can see: the worker takes STOPE_UPLOAD_HMAC_KEY (https),
-    STOPE_UPLOAD_PASSWORD or PGPASSWORD or ~/.pgpass (postgresql) and a cloud's usual variables
-    from its environment.
+    STOPE_UPLOAD_PASSWORD or PGPASSWORD (postgresql; off this machine only for the hosts in
+    STOPE_UPLOAD_HOSTS) or ~/.pgpass, and a cloud's usual variables from its environment.
 
     Exit codes: 0 complete, 1 failed, 2 usage, 3 complete with gaps, 4 paused, 130 interrupted.
     """

@@ -3,7 +3,8 @@
     STOPE_UPLOAD_HMAC_KEY=… python examples/receiver.py received.db 8787
 
 It needs nothing but Python. It checks signatures, keeps every item in a SQLite file, answers for
-each, and says what it has. Put it behind a server that speaks TLS if others are to reach it.
+each, and says what it has. Put it behind a server that speaks TLS if others are to reach it, and
+name the URL that those call as a third argument: the signature is good for that URL only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 LARGEST = 64 << 20
 """Bytes of a request."""
@@ -35,10 +37,12 @@ class Receiver:
 
     Args:
         key: the one in the sender's STOPE_UPLOAD_HMAC_KEY.
+        url: what senders call it. Never the header ``Host``: that is the sender's word.
         path: the file; ":memory:" keeps nothing.
     """
 
-    def __init__(self, key: str, path: str = ":memory:") -> None:
+    def __init__(self, key: str, url: str, path: str = ":memory:") -> None:
+        self.url = url.rstrip("/")
         self._key = key.encode()
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -50,21 +54,25 @@ class Receiver:
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """The status and the body that answer a POST."""
-        timestamp = headers.get("Stope-Timestamp", "")
-        if not self._is_signed(timestamp, headers.get("Stope-Signature", ""), body):
-            return 401, {"error": "the signature is wrong, or older than five minutes"}
+        own, path = urlsplit(self.url).path, path.rstrip("/")
+        if path not in (own, f"{own}/digests"):
+            return 404, {"error": f"nothing is received at {path}"}
+        if not self._is_signed(self.url + path.removeprefix(own), headers, body):
+            return 401, {"error": f"not signed for {self.url} in the last five minutes"}
         try:
             asked = json.loads(body)
-            if path.endswith("/digests"):
+            if path != own:
                 return 200, {"items": [self._kept(name) for name in asked["ids"]]}
-            return 207, {"items": self._take_all(asked["items"], int(timestamp))}
+            return 207, {"items": self._take_all(asked["items"], int(headers["Stope-Timestamp"]))}
         except (ValueError, KeyError, TypeError) as error:
             return 400, {"error": f"this is no delivery: {error!r}"}
 
-    def _is_signed(self, timestamp: str, signature: str, body: bytes) -> bool:
-        signed = timestamp.encode() + b"." + body
-        expected = "sha256=" + hmac.new(self._key, signed, hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(expected.encode(), signature.encode()):
+    def _is_signed(self, url: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether somebody with the key sent this here, and just now."""
+        timestamp = headers.get("Stope-Timestamp", "")
+        signed = f"{timestamp}\nPOST\n{url}\n".encode() + body
+        expected = "v2=" + hmac.new(self._key, signed, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(expected.encode(), headers.get("Stope-Signature", "").encode()):
             return False
         return timestamp.isdigit() and abs(time.time() - int(timestamp)) <= OLDEST
 
@@ -85,8 +93,8 @@ class Receiver:
         if found and found[0] == content:
             return receipt | {"status": 200, "written": False, "sha256": item["sha256"]}
         if found and found[1] > sent_at:
-            # Recorded and sent again, or from a sender whose clock is late.
-            return receipt | {"status": 409, "reason": "there is a newer one"}
+            # Recorded and sent again, or from a sender whose clock is late: a later try is newer.
+            return receipt | {"status": 409, "reason": "there is a newer one", "retry_after": 1}
         self._database.execute(
             "INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?)",
             [item["id"], item["kind"], item["content_type"], content, sent_at],
@@ -139,7 +147,8 @@ def handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
 if __name__ == "__main__":
     where, port = sys.argv[1], int(sys.argv[2])
-    served = Receiver(os.environ["STOPE_UPLOAD_HMAC_KEY"], where)
+    address = sys.argv[3] if len(sys.argv) > 3 else f"http://127.0.0.1:{port}/stope"
+    served = Receiver(os.environ["STOPE_UPLOAD_HMAC_KEY"], address, where)
     server = ThreadingHTTPServer(("127.0.0.1", port), handler_of(served))
-    print(f"receiving at http://127.0.0.1:{port}/stope into {where}")
+    print(f"receiving at {served.url} into {where}")
     server.serve_forever()

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     upload_password: SecretStr | None = Field(
         default=None, description="password for uploads to PostgreSQL; else PGPASSWORD or ~/.pgpass"
     )
+    upload_hosts: str = Field(
+        default="",
+        description="hosts that this password may be sent to, with commas between; this machine "
+        "always",
+    )
     hub_timeout: float = Field(
         default=5, gt=0, description="seconds to wait for the model hub before the mirror"
     )

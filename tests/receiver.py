@@ -38,21 +38,25 @@ Judge = Callable[[dict[str, Any]], dict[str, Any] | None]
 class ScriptedReceiver(Receiver):
     """Does as told first: ``script`` answers whole requests, ``judge`` single items.
 
+    ``poison`` is what a delivery cannot have in it: all of it is answered with 500.
+
     ``sent`` counts how often each idempotency key came in a delivery that was signed well;
     ``signed`` and ``unsigned`` count requests; ``asks`` are questions for digests.
     """
 
-    def __init__(self) -> None:
-        super().__init__(KEY)
+    def __init__(self, url: str) -> None:
+        super().__init__(KEY, url)
         self.sent: Counter[str] = Counter()
         self.keys: dict[str, str] = {}
         """The idempotency key of each item's newest delivery."""
         self.bodies: list[dict[str, Any]] = []
+        self.poisoned: list[int] = []
+        """How many items there were in each delivery that had the poison in it."""
         self.signed = self.unsigned = self.asks = 0
         self.script: list[Raw | None] = []
         self.judge: Judge = lambda _item: None
         self.askable = True
-        self.url = ""
+        self.poison: str | None = None
         self._gate = threading.Condition()
         self._hold_after: int | None = None
         self._arrivals = threading.Lock()
@@ -89,13 +93,14 @@ class ScriptedReceiver(Receiver):
             told = self.script.pop(0) if self.script else None
         if told is not None:
             return told
+        if self.poison is not None and not path.endswith("/digests") and self.poison in str(body):
+            self.poisoned.append(len(json.loads(body)["items"]))
+            return Raw(500, b"out of order")
         status, answer = self.answer(path, headers, body)
         return Raw(status, json.dumps(answer).encode())
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        signed = self._is_signed(
-            headers.get("Stope-Timestamp", ""), headers.get("Stope-Signature", ""), body
-        )
+        signed = self._is_signed(self.url + path.removeprefix("/stope"), headers, body)
         with self._arrivals:
             self.signed += signed
             self.unsigned += not signed
@@ -131,16 +136,15 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def receiving(certificate: Path | None = None) -> Iterator[ScriptedReceiver]:
     """A receiver for the time of a ``with``; with a certificate (and its key) it speaks TLS."""
-    receiver = ScriptedReceiver()
-    server = _Server(("127.0.0.1", 0), _raw_handler(receiver))
+    server = _Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
     server.daemon_threads = True
-    scheme = "http"
+    scheme = "http" if certificate is None else "https"
+    receiver = ScriptedReceiver(f"{scheme}://127.0.0.1:{server.server_port}/stope")
+    server.RequestHandlerClass = _raw_handler(receiver)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        scheme = "https"
-    receiver.url = f"{scheme}://127.0.0.1:{server.server_port}/stope"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

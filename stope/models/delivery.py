@@ -64,8 +64,8 @@ class ItemReceipt(_Answered):
     status: int = Field(
         ge=100,
         le=599,
-        description="2xx: it is taken; 408, 409, 425, 429 and 5xx: to be sent again later; any "
-        "other: refused for good",
+        description="2xx: it is taken; 429, and 408, 409 or 425 with retry_after: to be sent again "
+        "later, a few times; 5xx: it cannot be taken now; any other: refused for good",
     )
     written: bool = Field(default=True, description="false: the endpoint had this content before")
     sha256: str | None = Field(default=None, pattern=_DIGEST, description="of what it now has")

@@ -13,6 +13,7 @@ from stope.errors import (
     DestinationRefusedError,
     DestinationUnavailableError,
     ItemRefusedError,
+    PutOffError,
     StopeError,
 )
 from stope.models.delivery import ItemReceipt, KeptItems, Receipts
@@ -20,21 +21,29 @@ from stope.models.progress import shortened
 from stope.models.upload import Item, Receipt
 from stope.retry_after import LONGEST_WAIT, seconds_of
 from stope.upload.delivery import idempotency_key
+from stope.upload.destination import GOES_ON
 
 TAKEN = frozenset({200, 201, 202, 204})
 MULTI_STATUS = 207
 TOO_LARGE = 413
-LATER = frozenset({408, 409, 425, 429})
-"""Statuses below 500 that pass: it took too long; the same key is being worked on just now (IETF
-draft ``idempotency-key-header``); too early; too many."""
 
+_TOO_MANY = 429
+_MAY_PASS = frozenset({408, 409, 425})
+"""Statuses that pass where the endpoint says when: it took too long; the same key is being worked
+on just now (IETF draft ``idempotency-key-header``); too early."""
+
+_OF_THE_PLACE = frozenset({401, 402, 403, 404, 405, 407, 410})
+"""Refusals that no other content would change. Any other 4xx is about what was sent."""
 
 _UNASKABLE = frozenset({400, 404, 405, 410, 422, 501})
 _LONGEST_SAYING = 200
 _BEFORE_A_PAGE = b"\xef\xbb\xbf \t\r\n"
+_CHECK_KEY = (
+    "check that STOPE_UPLOAD_HMAC_KEY is the endpoint's key, that it knows itself by this URL"
+)
 _ADVICE = {
-    401: "check that STOPE_UPLOAD_HMAC_KEY is the endpoint's key, and both clocks",
-    403: "check that STOPE_UPLOAD_HMAC_KEY is the endpoint's key, and what it may do there",
+    401: f"{_CHECK_KEY}, and both clocks",
+    403: f"{_CHECK_KEY}, and what it lets us do there",
     404: "check the address",
     405: "check the address: it takes no POST",
     410: "the endpoint is gone; name another one",
@@ -51,66 +60,74 @@ class HttpAnswer:
     body: bytes
     retry_after: str | None = None
     location: str | None = None
+    content_type: str = ""
 
 
-@dataclass(frozen=True)
-class Later:
-    """One item is to be sent again, after ``seconds`` if the endpoint says so."""
-
-    reason: str
-    seconds: float | None
-
-
-def outcomes_of(
-    answer: HttpAnswer, items: Sequence[Item], url: str
-) -> list[Receipt | Later | StopeError]:
+def outcomes_of(answer: HttpAnswer, items: Sequence[Item], url: str) -> list[Receipt | StopeError]:
     """What became of each item of a delivery.
 
     Raises:
-        DestinationUnavailableError: the whole delivery is to be sent again later.
+        PutOffError: the endpoint asks for it later.
+        DestinationUnavailableError: nothing of it was taken, and it is to be sent again later.
         DestinationRefusedError: nothing of the kind will be taken there.
     """
-    if answer.status in TAKEN or answer.status == MULTI_STATUS:
+    status = answer.status
+    if status in TAKEN or status == MULTI_STATUS:
         said = _read(answer, Receipts, url)
-        if said is None and answer.status == MULTI_STATUS:
+        if said is None and status == MULTI_STATUS:
             raise _unreadable(answer, url)
         found = {receipt.id: receipt for receipt in said.items} if said else {}
-        return [_outcome(answer.status, found.get(item.id), item, url) for item in items]
-    if answer.status == TOO_LARGE and len(items) == 1:
+        return [_outcome(status, found.get(item.id), item, url) for item in items]
+    error = _refusal(answer, url)
+    if isinstance(error, DestinationUnavailableError) or not _is_about_content(status):
+        raise error
+    if status == TOO_LARGE:
         return [
             ItemRefusedError(
-                f"{items[0].id} is too large for {url} ({len(items[0].data)} bytes): it answers "
-                "413; let it take more."
+                f"{item.id} is too large for {url} ({len(item.data)} bytes): it answers 413; let "
+                "it take more."
             )
+            for item in items
         ]
-    raise refusal(answer, url)
+    return [ItemRefusedError(f"{item.id} goes back with its delivery: {error}") for item in items]
 
 
-def digests_of(answer: HttpAnswer, url: str) -> dict[str, str | None] | None:
+def digests_of(answer: HttpAnswer, url: str, *, askable: bool) -> dict[str, str | None] | None:
     """What an endpoint has under the ids it was asked about; None: it cannot be asked.
 
+    Args:
+        answer: to a question.
+        url: where it was asked.
+        askable: it has answered one before, so that it can be asked.
+
     Raises:
+        PutOffError: it asks for the question later, or it has answered one and not this one.
         DestinationUnavailableError: it is to be asked again later.
         DestinationRefusedError: it does not let us ask.
     """
-    if answer.status in TAKEN:
+    status = answer.status
+    if status in TAKEN:
         said = _read(answer, KeptItems, url)
-        return {item.id: item.sha256 for item in said.items} if said else None
-    if answer.status in _UNASKABLE:
-        return None
-    raise refusal(answer, url)
+        if said is not None:
+            return {item.id: item.sha256 for item in said.items}
+    elif status not in _UNASKABLE:
+        raise _refusal(answer, url)
+    if askable:
+        raise PutOffError(
+            f"{url} answers {status}, and has answered the same question well before; {GOES_ON}."
+        )
+    return None
 
 
-def refusal(answer: HttpAnswer, url: str) -> StopeError:
+def _refusal(answer: HttpAnswer, url: str) -> StopeError:
     """A status that is about the whole request, as an error of ours."""
     status = answer.status
     words = shortened(answer.body[:4000].decode(errors="replace"), _LONGEST_SAYING)
     said = f"({status}): {words}" if words and not words.startswith("<") else f"({status})"
-    if status in LATER or status >= 500:
-        return DestinationUnavailableError(
-            f"{url} cannot take anything now {said}; the upload goes on when it can.",
-            retry_after=seconds_of(answer.retry_after),
-        )
+    if passing := _passing(
+        status, seconds_of(answer.retry_after), f"{url} takes nothing now {said}"
+    ):
+        return passing
     if 300 <= status < 400:
         where = shortened((answer.location or "somewhere else").partition("?")[0], _LONGEST_SAYING)
         return DestinationRefusedError(
@@ -118,18 +135,34 @@ def refusal(answer: HttpAnswer, url: str) -> StopeError:
             "nobody named; upload to that address if it is the right one."
         )
     advice = _ADVICE.get(status, "it has to answer as docs/uploads.md describes")
+    if _is_about_content(status):
+        advice = "that is about all of what was sent at once; 207 says it of one item"
     return DestinationRefusedError(f"{url} refuses {said}; {advice}.")
 
 
-def _outcome(
-    status: int, said: ItemReceipt | None, item: Item, url: str
-) -> Receipt | Later | StopeError:
+def _passing(status: int, wait: float | None, sentence: str) -> DestinationUnavailableError | None:
+    """The error for a status that may be another one later; None for one that stays.
+
+    A 4xx stays, unless the endpoint itself asks for a later try.
+    """
+    if status == _TOO_MANY or (status in _MAY_PASS and wait is not None):
+        return PutOffError(f"{sentence}; {GOES_ON}.", retry_after=wait)
+    if status >= 500:
+        return DestinationUnavailableError(f"{sentence}; {GOES_ON}.", retry_after=wait)
+    return None
+
+
+def _is_about_content(status: int) -> bool:
+    return 400 <= status < 500 and status not in _OF_THE_PLACE
+
+
+def _outcome(status: int, said: ItemReceipt | None, item: Item, url: str) -> Receipt | StopeError:
     if said is None:
-        if status in TAKEN:
-            said = ItemReceipt(id=item.id, status=status)
-        else:
-            return Later(f"{url} answers {status} and says nothing of {item.id}", None)
-    reason = shortened(said.reason or "it gives no reason", _LONGEST_SAYING)
+        if status == MULTI_STATUS:
+            return DestinationUnavailableError(
+                f"{url} answers {status} and says nothing of {item.id}; {GOES_ON}."
+            )
+        said = ItemReceipt(id=item.id, status=status)
     if 200 <= said.status < 300:
         return Receipt(
             item_id=item.id,
@@ -139,10 +172,12 @@ def _outcome(
             key=idempotency_key(item),
             status=said.status,
         )
-    if said.status in LATER or said.status >= 500:
-        wait = None if said.retry_after is None else min(said.retry_after, LONGEST_WAIT)
-        return Later(f"{url} cannot take {item.id} now ({said.status}): {reason}", wait)
-    return ItemRefusedError(f"{url} refuses {item.id} ({said.status}): {reason}")
+    reason = shortened(said.reason or "it gives no reason", _LONGEST_SAYING)
+    wait = None if said.retry_after is None else min(said.retry_after, LONGEST_WAIT)
+    sentence = f"{url} does not take {item.id} now ({said.status}): {reason}"
+    return _passing(said.status, wait, sentence) or ItemRefusedError(
+        f"{url} refuses {item.id} ({said.status}): {reason}"
+    )
 
 
 def _read(answer: HttpAnswer, model: type[ModelT], url: str) -> ModelT | None:
@@ -154,7 +189,7 @@ def _read(answer: HttpAnswer, model: type[ModelT], url: str) -> ModelT | None:
     try:
         body = json.loads(answer.body)
     except ValueError:
-        if not answer.body.lstrip(_BEFORE_A_PAGE).startswith(b"<"):
+        if not _is_page(answer):
             return None
         # A site that shows its front page for any path, or somebody's "please log in".
         raise DestinationRefusedError(
@@ -167,6 +202,11 @@ def _read(answer: HttpAnswer, model: type[ModelT], url: str) -> ModelT | None:
         return model.model_validate(body)
     except ValidationError as error:
         raise _unreadable(answer, url) from error
+
+
+def _is_page(answer: HttpAnswer) -> bool:
+    body = answer.body.lstrip(_BEFORE_A_PAGE)
+    return body.startswith(b"<") or (bool(body) and "html" in answer.content_type.lower())
 
 
 def _unreadable(answer: HttpAnswer, url: str) -> StopeError:

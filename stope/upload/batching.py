@@ -1,4 +1,8 @@
-"""Batches: what is asked for at the same time goes together, and each gets an answer of its own."""
+"""Batches: what is asked for at the same time goes together, and each gets an answer of its own.
+
+Where a whole batch failed on something that may pass, one in it can be what does it. So each goes
+alone the next time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from stope.errors import StopeError
+from stope.errors import DestinationUnavailableError, PutOffError, StopeError
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -47,6 +51,7 @@ class Batcher(Generic[Ask, Answer]):
         self._most_flights = flights
         self._waiting: list[tuple[Ask, asyncio.Future[Answer]]] = []
         self._in_flight: set[str] = set()
+        self._alone: set[str] = set()
         self._flights: set[asyncio.Task[bool]] = set()
 
     async def ask(self, one: Ask) -> Answer:
@@ -94,6 +99,8 @@ class Batcher(Generic[Ask, Answer]):
                 turn.cancel()
             raise
         except Exception as error:  # noqa: BLE001  (raised where each of them is waited for)
+            if _may_be_of_one(error):
+                self._alone |= names
             for _, turn in batch:
                 _settle(turn, error)
         finally:
@@ -109,16 +116,25 @@ class Batcher(Generic[Ask, Answer]):
             if turn.done():
                 # Whoever asked is gone.
                 continue
-            more = self._size(one)
-            full = len(batch) == self._most or (batch and size + more > self._most_bytes)
-            if full or self._name(one) in names:
+            name, more = self._name(one), self._size(one)
+            full = batch and (
+                len(batch) == self._most
+                or size + more > self._most_bytes
+                or not self._alone.isdisjoint((name, self._name(batch[0][0])))
+            )
+            if full or name in names:
                 left.append((one, turn))
             else:
                 batch.append((one, turn))
                 size += more
-            names.add(self._name(one))
+            names.add(name)
         self._waiting = left
         return batch
+
+
+def _may_be_of_one(error: Exception) -> bool:
+    """Whether something in a batch can be why it failed. To be put off is about all of them."""
+    return isinstance(error, DestinationUnavailableError) and not isinstance(error, PutOffError)
 
 
 def _settle(turn: asyncio.Future[Answer], answer: Answer | Exception) -> None:

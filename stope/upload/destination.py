@@ -8,6 +8,9 @@ from typing import Protocol
 from stope.errors import ItemRefusedError
 from stope.models.upload import ITEM_ID, LONGEST_ID, Item, Receipt
 
+GOES_ON = "the upload goes on when it can"
+"""How the sentence of a ``DestinationUnavailableError`` ends: nobody has to do anything."""
+
 
 class Destination(Protocol):
     """A place that items are published at. Every engine passes ``tests/contract``.
@@ -15,6 +18,7 @@ class Destination(Protocol):
     Every method may raise:
 
     - ``DestinationUnavailableError`` or ``StorageFullError``: it may work later, try again;
+    - ``PutOffError``: the same of this one item, and it is tried a few times only;
     - ``DestinationRefusedError``: nothing can be put or read there until somebody mends it;
     - ``ItemRefusedError``: this one item cannot, others can.
     """

@@ -6,7 +6,6 @@ The protocol is described in ``docs/uploads.md``; ``examples/receiver.py`` is it
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Mapping, Sequence
 
@@ -19,11 +18,12 @@ from stope.errors import (
 )
 from stope.models.progress import shortened
 from stope.models.upload import Item, Receipt
-from stope.upload.answers import TOO_LARGE, HttpAnswer, Later, digests_of, outcomes_of
-from stope.upload.batching import Batcher
+from stope.upload.access import is_loopback
+from stope.upload.answers import TOO_LARGE, HttpAnswer, digests_of, outcomes_of
+from stope.upload.batched import ItemBatches
 from stope.upload.delivery import delivery_of, question_of
-from stope.upload.destination import checked_id
-from stope.upload.signing import signed_headers
+from stope.upload.destination import GOES_ON
+from stope.upload.signing import METHOD, signed_headers
 
 MOST_ITEMS = 50
 MOST_BYTES = 512 * 1024
@@ -32,17 +32,11 @@ MOST_BYTES = 512 * 1024
 LARGEST_ANSWER = 1 << 20
 """Bytes: receipts for a whole delivery take a few thousand."""
 
-PATIENCE = (0.5, 1.0, 2.0)
-"""Seconds before an item that was put off is sent again, while the others go on."""
-
-LONGEST_PATIENCE = 10.0
-"""An item that is put off for longer than this waits with the whole upload."""
-
 _DIRECTLY: Mapping[str, None] = {"all://": None, "http://": None, "https://": None}
 """Through no proxy that the environment names."""
 
 _FLIGHTS = 2
-_MOST_QUESTIONS = 500
+_MOST_QUESTIONS = 100
 _SILENCE = httpx.Timeout(60, connect=10)
 _WHOLE = 180.0
 """Seconds for a request and its answer, however slowly they trickle."""
@@ -66,6 +60,7 @@ class HttpDestination:
     def __init__(self, url: str, address: str, key: bytes) -> None:
         self.url = url
         self.reads_back = True
+        self._has_answered = False
         self._address = address
         self._key = key
         # Bytes as they are: something small that unpacks to something huge is no use here.
@@ -76,48 +71,29 @@ class HttpDestination:
             follow_redirects=False,
             mounts=_DIRECTLY if is_loopback(httpx.URL(address).host) else None,
         )
-        self._deliveries = Batcher[Item, Receipt | Later](
+        self._batches = ItemBatches(
             self._deliver,
-            name=lambda item: item.id,
-            size=lambda item: len(item.data),
-            most=MOST_ITEMS,
+            self._digests,
+            most_items=MOST_ITEMS,
             most_bytes=MOST_BYTES,
+            most_ids=_MOST_QUESTIONS,
             flights=_FLIGHTS,
-        )
-        self._questions = Batcher[str, str | None](
-            self._digests, name=str, most=_MOST_QUESTIONS, flights=1
         )
 
     async def put(self, item: Item) -> Receipt:
         """See ``Destination``."""
-        checked_id(item.id)
-        outcome = await self._deliveries.ask(item)
-        for pause in PATIENCE:
-            if isinstance(outcome, Receipt):
-                break
-            wait = pause if outcome.seconds is None else outcome.seconds
-            if wait > LONGEST_PATIENCE:
-                break
-            await asyncio.sleep(wait)
-            outcome = await self._deliveries.ask(item)
-        if isinstance(outcome, Receipt):
-            return outcome
-        raise DestinationUnavailableError(
-            f"{outcome.reason}; the upload goes on with it later.", retry_after=outcome.seconds
-        )
+        return await self._batches.put(item)
 
     async def digest(self, item_id: str) -> str | None:
         """See ``Destination``."""
-        checked_id(item_id)
-        return await self._questions.ask(item_id) if self.reads_back else None
+        return await self._batches.digest(item_id)
 
     async def close(self) -> None:
         """See ``Destination``."""
-        await self._deliveries.close()
-        await self._questions.close()
+        await self._batches.close()
         await self._client.aclose()
 
-    async def _deliver(self, items: Sequence[Item]) -> list[Receipt | Later | StopeError]:
+    async def _deliver(self, items: Sequence[Item]) -> list[Receipt | StopeError]:
         answer = await self._post(self._address, delivery_of(items))
         if answer.status == TOO_LARGE and len(items) > 1:
             half = len(items) // 2
@@ -127,29 +103,35 @@ class HttpDestination:
     async def _digests(self, item_ids: Sequence[str]) -> list[str | StopeError | None]:
         if not self.reads_back:
             return [None for _ in item_ids]
-        answer = await self._post(f"{self._address}/digests", question_of(item_ids))
-        kept = digests_of(answer, self._address)
+        url = f"{self._address}/digests"
+        answer = await self._post(url, question_of(item_ids))
+        if answer.status == TOO_LARGE and len(item_ids) > 1:
+            half = len(item_ids) // 2
+            return [*await self._digests(item_ids[:half]), *await self._digests(item_ids[half:])]
+        kept = digests_of(answer, url, askable=self._has_answered)
         if kept is None:
             self.reads_back = False
             return [None for _ in item_ids]
+        self._has_answered = True
         return [kept.get(item_id) for item_id in item_ids]
 
-    async def _post(self, address: str, body: bytes) -> HttpAnswer:
-        headers = signed_headers(self._key, body, time.time())
+    async def _post(self, url: str, body: bytes) -> HttpAnswer:
+        headers = signed_headers(self._key, url, body, time.time())
         try:
             async with (
                 asyncio.timeout(_WHOLE),
-                self._client.stream("POST", address, content=body, headers=headers) as reply,
+                self._client.stream(METHOD, url, content=body, headers=headers) as reply,
             ):
                 return HttpAnswer(
                     status=reply.status_code,
                     body=await self._read(reply),
                     retry_after=reply.headers.get("retry-after"),
                     location=reply.headers.get("location"),
+                    content_type=reply.headers.get("content-type", ""),
                 )
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DestinationUnavailableError(
-                f"{self._address} takes too long to answer; the upload goes on when it does."
+                f"{self._address} takes too long to answer; {GOES_ON}."
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise self._error(error) from error
@@ -175,13 +157,5 @@ class HttpDestination:
         if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL)):
             return DestinationRefusedError(f"{self._address} cannot be an address: {said}.")
         return DestinationUnavailableError(
-            f"{self._address} cannot be reached ({said}); the upload goes on when it can."
+            f"{self._address} cannot be reached ({said}); {GOES_ON}."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, whose traffic nobody else sees."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

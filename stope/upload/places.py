@@ -6,16 +6,17 @@ secret: those are taken from the environment of whoever does the work.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 from urllib.request import url2pathname
 
-from stope.errors import DestinationRefusedError, UsageError
+from stope.errors import UsageError
 from stope.settings import Settings
+from stope.upload.access import database_password, encryption, is_loopback, signing_key
 from stope.upload.destination import Destination
 from stope.upload.folder import FolderDestination
-from stope.upload.signing import SHORTEST_KEY
 
 FORMS = (
     "a folder (a path or file:///folder), s3://bucket/prefix, gs://bucket/prefix, "
@@ -70,8 +71,8 @@ def open_destination(url: str, settings: Settings) -> Destination:
 
     Raises:
         UsageError: it is no place that can be published at.
-        DestinationRefusedError: a secret that it needs is not in this process' environment, or its
-            driver is not installed.
+        DestinationRefusedError: a secret that it needs is not in this process' environment, or not
+            meant for it, or its driver is not installed.
     """
     parts = urlsplit(url)
     # Each is imported where it is needed: every worker has this queue, and few upload to all.
@@ -83,23 +84,24 @@ def open_destination(url: str, settings: Settings) -> Destination:
     if parts.scheme == "postgresql":
         from stope.upload.postgresql import PostgresDestination
 
-        password = settings.upload_password
-        return PostgresDestination(url, password.get_secret_value() if password else None)
+        return PostgresDestination(url, database_password(url, settings), encryption(url))
     if parts.scheme in ("https", "http", PLAIN_HTTP):
         from stope.upload.endpoint import HttpDestination
 
-        return HttpDestination(url, url.removeprefix("insecure+"), _signing_key(url, settings))
+        return HttpDestination(url, url.removeprefix("insecure+"), signing_key(url, settings))
     return FolderDestination(_folder_of(url, parts))
 
 
-def _signing_key(url: str, settings: Settings) -> bytes:
-    key = settings.upload_hmac_key.get_secret_value() if settings.upload_hmac_key else ""
-    if len(key) < SHORTEST_KEY:
-        raise DestinationRefusedError(
-            f"What is sent to {url} is signed, and this worker has no key for that: set "
-            f"STOPE_UPLOAD_HMAC_KEY, of {SHORTEST_KEY} characters or more, where it runs."
-        )
-    return key.encode()
+async def check_access(url: str, settings: Settings) -> None:
+    """See that a destination can be opened from here, before hours of work that end with it.
+
+    Nothing is asked of it.
+
+    Raises:
+        UsageError: see ``open_destination``.
+        DestinationRefusedError: see ``open_destination``.
+    """
+    await (await asyncio.to_thread(open_destination, url, settings)).close()
 
 
 def _folder_url(place: str, folder: Path) -> str:
@@ -151,6 +153,11 @@ def _database_url(parts: SplitResult) -> str:
         raise UsageError(
             "The destination names no host; write postgresql://user@host/database?schema=stope."
         )
+    if "host" in options and (parts.hostname or not options["host"].startswith("/")):
+        raise UsageError(
+            "The destination's ?host= is the folder of a socket on this machine, and no other host "
+            "stands beside it; write postgresql://user@host/database for a host."
+        )
     schema = options.setdefault("schema", "stope")
     if not _SCHEMA.fullmatch(schema):
         raise UsageError(
@@ -168,8 +175,6 @@ def _database_url(parts: SplitResult) -> str:
 
 
 def _endpoint_url(scheme: str, parts: SplitResult) -> str:
-    from stope.upload.endpoint import is_loopback
-
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise UsageError(
             "The destination holds more than scheme, host and path, and everybody would see it who "

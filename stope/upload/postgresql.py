@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,8 +17,8 @@ from sqlalchemy.schema import CreateSchema
 
 from stope.errors import DestinationRefusedError, ItemRefusedError, StopeError
 from stope.models.upload import Item, Receipt
-from stope.upload.batching import Batcher
-from stope.upload.destination import checked_id
+from stope.upload.access import UNVERIFIED
+from stope.upload.batched import ItemBatches
 from stope.upload.sql_errors import TROUBLE, destination_error
 from stope.upload.tables import REPORT, digest_in, tables_in
 
@@ -40,7 +41,9 @@ class PostgresDestination:
 
     Args:
         url: ``postgresql://user@host:port/database?schema=name``, without a password.
-        password: None: from PGPASSWORD or the password file, as every PostgreSQL client does.
+        password: None: the driver looks for one, in PGPASSWORD and in the password file. For whom
+            one is meant has been seen to (``stope.upload.access``).
+        encryption: an ``sslmode``, or what to check the server's certificate with.
 
     Raises:
         DestinationRefusedError: the driver is not installed.
@@ -51,37 +54,37 @@ class PostgresDestination:
     keeps_records = True
     reads_back = True
 
-    def __init__(self, url: str, password: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        password: str | None = None,
+        encryption: str | ssl.SSLContext = UNVERIFIED,
+    ) -> None:
         self.url = url
-        self._schema, self._engine = _open(url, password)
+        self._schema, self._engine = _open(url, password, encryption)
         self._tables = tables_in(self._schema)
         self._ready = False
         self._making = asyncio.Lock()
-        self._upserts = Batcher[Item, Receipt](
+        self._batches = ItemBatches(
             self._put_all,
-            name=lambda item: item.id,
-            size=lambda item: len(item.data),
-            most=MOST_ITEMS,
+            self._read_all,
+            most_items=MOST_ITEMS,
             most_bytes=MOST_BYTES,
+            most_ids=MOST_ITEMS,
             flights=_FLIGHTS,
-        )
-        self._reads = Batcher[str, str | None](
-            self._read_all, name=str, most=MOST_ITEMS, flights=_FLIGHTS
         )
 
     async def put(self, item: Item) -> Receipt:
         """See ``Destination``."""
-        checked_id(item.id)
-        return await self._upserts.ask(item)
+        return await self._batches.put(item)
 
     async def digest(self, item_id: str) -> str | None:
         """See ``Destination``."""
-        return await self._reads.ask(checked_id(item_id))
+        return await self._batches.digest(item_id)
 
     async def close(self) -> None:
         """See ``Destination``."""
-        await self._upserts.close()
-        await self._reads.close()
+        await self._batches.close()
         await self._engine.dispose()
 
     async def _put_all(self, items: Sequence[Item]) -> list[Receipt | StopeError]:
@@ -179,16 +182,18 @@ class PostgresDestination:
         return self.url.partition("?")[0]
 
 
-def _open(url: str, password: str | None) -> tuple[str, AsyncEngine]:
+def _open(
+    url: str, password: str | None, encryption: str | ssl.SSLContext
+) -> tuple[str, AsyncEngine]:
     found: URL = make_url(url)
     query = dict(found.query)
     schema = str(query.pop("schema", DEFAULT_SCHEMA))
+    query.pop("sslmode", None)
     arguments: dict[str, object] = {
         **_SECONDS,
+        "ssl": encryption,
         "server_settings": {"application_name": "stope upload"},
     }
-    if mode := query.pop("sslmode", None):
-        arguments["ssl"] = mode
     if password:
         arguments["password"] = password
     try:

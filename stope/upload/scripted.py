@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from stope.errors import StopeError
@@ -28,6 +28,7 @@ class ScriptedDestination:
     Args:
         faults: by item id, or by the end of one, what happens to its first put, second put, …;
             after the last all is well.
+        unread: the same of being asked what stands under them.
         url: see ``Destination``.
         parallel: see ``Destination``.
         keeps_records: see ``Destination``.
@@ -38,6 +39,7 @@ class ScriptedDestination:
         self,
         faults: Mapping[str, Iterable[Fault]] | None = None,
         *,
+        unread: Mapping[str, Iterable[StopeError]] | None = None,
         url: str = "scripted://place",
         parallel: int = 1,
         keeps_records: bool = False,
@@ -51,13 +53,14 @@ class ScriptedDestination:
         self.puts: list[str] = []
         self.reads: list[str] = []
         self.closed = 0
-        self._faults = {name: iter(list(script)) for name, script in (faults or {}).items()}
+        self._faults = _scripts(faults or {})
+        self._unread = _scripts(unread or {})
 
     async def put(self, item: Item) -> Receipt:
         """See ``Destination``."""
         checked_id(item.id)
         self.puts.append(item.id)
-        fault = self._next(item.id)
+        fault = _next(self._faults, item.id)
         if isinstance(fault, StopeError):
             raise fault
         written = self.kept.get(item.id) != item.data
@@ -72,6 +75,9 @@ class ScriptedDestination:
     async def digest(self, item_id: str) -> str | None:
         """See ``Destination``."""
         self.reads.append(checked_id(item_id))
+        fault = _next(self._unread, item_id)
+        if isinstance(fault, StopeError):
+            raise fault
         data = self.kept.get(item_id) if self.reads_back else None
         return None if data is None else digest_bytes(data)
 
@@ -79,8 +85,13 @@ class ScriptedDestination:
         """See ``Destination``."""
         self.closed += 1
 
-    def _next(self, item_id: str) -> Fault:
-        for name, script in self._faults.items():
-            if item_id.endswith(name):
-                return next(script, None)
-        return None
+
+def _scripts(faults: Mapping[str, Iterable[Fault]]) -> dict[str, Iterator[Fault]]:
+    return {name: iter(list(script)) for name, script in faults.items()}
+
+
+def _next(scripts: Mapping[str, Iterator[Fault]], item_id: str) -> Fault:
+    for name, script in scripts.items():
+        if item_id.endswith(name):
+            return next(script, None)
+    return None

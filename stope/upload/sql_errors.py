@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
@@ -13,6 +15,7 @@ from stope.errors import (
     StorageFullError,
 )
 from stope.models.progress import shortened
+from stope.upload.destination import GOES_ON
 
 _NO_ROOM = {"53100"}
 _PASSING = {"53000", "53200", "53300", "55006", "55P03"}
@@ -22,7 +25,9 @@ _PASSING_CLASSES = ("08", "40", "57", "58")
 _NOT_ALLOWED = ("28", "42501", "3D000", "0P")
 _DATA_CLASS = "22"
 
-_BUSY = "the upload goes on when it does"
+_NO_TLS = "rejected SSL upgrade"
+"""What the driver says when a server knows no TLS; it has no error of its own for that."""
+
 _LONGEST = 200
 
 
@@ -60,10 +65,21 @@ def destination_error(error: Exception, place: str) -> StopeError:
             f"{place} does not let us ({said}); check user and database, and that the password is "
             "in STOPE_UPLOAD_PASSWORD, in PGPASSWORD or in the password file."
         )
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return DestinationRefusedError(
+            f"{place} cannot prove who it is ({said}); name the authority of its certificate with "
+            "PGSSLROOTCERT where the worker runs, or write ?sslmode=require where nobody can stand "
+            "between."
+        )
+    if _NO_TLS in said:
+        return DestinationRefusedError(
+            f"{place} speaks no TLS, and what goes there could be read by anybody on the way; let "
+            "it, or write ?sslmode=disable if that is wanted."
+        )
     if not code or code in _PASSING or code.startswith(_PASSING_CLASSES):
         if isinstance(cause, (ValueError, TypeError)):
             return DestinationRefusedError(f"{place} cannot be used: {said}.")
-        return DestinationUnavailableError(f"{place} does not answer ({said}); {_BUSY}.")
+        return DestinationUnavailableError(f"{place} does not answer ({said}); {GOES_ON}.")
     return DestinationRefusedError(
         f"The tables at {place} cannot be filled ({said}); name another schema with ?schema=, or "
         "mend them."

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
-from stope.errors import InputError, ItemRefusedError
+from stope.errors import InputError
 from stope.identity import digest_of
 from stope.models.checkpoint import UploadCheckpoint
 from stope.models.gap import Gap
 from stope.models.job import JsonObject
-from stope.models.upload import Item, ItemFacts, Receipt, UploadPlan
+from stope.models.upload import Item, UploadPlan
 from stope.report.document import Document
-from stope.stage import StageOutcome, StageRun, percent, status_of
-from stope.units import Tally, Unit, UnitOutputs, UnitStore, run_units, stored_plan
+from stope.stage import StageOutcome, StageRun, status_of
+from stope.units import UnitStore, stored_plan
 from stope.upload.destination import Destination
 from stope.upload.items import items_of, records_of
-from stope.upload.verifying import Verified, slots, verify
-
-STAGE = "upload"
-
-
-class ReceiptRecords(Protocol):
-    """Where receipts are kept."""
-
-    async def record(self, destination: str, run_id: str, receipt: Receipt) -> None:
-        """Keep a receipt with the run that got it."""
-
-    async def of_run(self, destination: str, run_id: str) -> dict[str, Receipt]:
-        """The receipts that a run got at a destination, by item."""
-
-    async def digests(self, destination: str, collection: str) -> dict[str, str]:
-        """SHA-256 of what each item of a collection was last put with, whichever run put it."""
+from stope.upload.putting import STAGE, Putting, ReceiptRecords
+from stope.upload.verifying import Verified, verify
 
 
 async def upload(
@@ -69,14 +54,14 @@ async def upload(
 
         checkpoint.stage = "uploading"
         await run.enter("uploading")
-        put = _Putting(run, units, receipts, destination)
-        done = await put.all(items)
+        putting = Putting(run, units, receipts, destination, items)
+        done = await putting.all()
 
         checkpoint.stage = "verifying"
         await run.enter("verifying")
         at_place = [item for item in items if item.name in done.outputs]
         told = await receipts.digests(destination.url, collection)
-        verified = await verify(run, destination, at_place, put.again, told)
+        verified = await verify(run, destination, at_place, putting.again, told)
     finally:
         await destination.close()
 
@@ -89,9 +74,9 @@ async def upload(
         gaps=gaps,
         metrics={
             **done.metrics(),
-            "items_uploaded": put.items,
+            "items_uploaded": putting.items_written,
             "items_repaired": verified.repaired,
-            "bytes_uploaded": put.bytes,
+            "bytes_uploaded": putting.bytes_written,
             "wall_seconds": round(run.wall_seconds, 3),
         },
     )
@@ -99,11 +84,6 @@ async def upload(
     checkpoint.final_result = outcome.final_result()
     await run.enter("completed")
     return outcome
-
-
-def unit_key(namespace: str, destination: str, item: ItemFacts) -> str:
-    """The key under which an item's receipt is committed: this content, at this place."""
-    return digest_of([STAGE, namespace, destination, item.id, item.digest])
 
 
 async def _plan(
@@ -117,76 +97,6 @@ async def _plan(
 
     key = digest_of([STAGE, "plan", namespace, destination, made])
     return await stored_plan(units, key, STAGE, UploadPlan, make)
-
-
-class _Putting:
-    """Puts the items of one run, and keeps what the destination says.
-
-    ``items`` and ``bytes`` count what was written, by this attempt; what the destination had
-    already is not in them.
-    """
-
-    def __init__(
-        self,
-        run: StageRun[UploadCheckpoint],
-        units: UnitStore,
-        receipts: ReceiptRecords,
-        destination: Destination,
-    ) -> None:
-        self.items = 0
-        self.bytes = 0
-        self._run = run
-        self._units = units
-        self._receipts = receipts
-        self._destination = destination
-
-    async def all(self, items: Sequence[Item]) -> UnitOutputs[Receipt]:
-        """Every item that has no committed receipt for this content at this place."""
-        run, checkpoint, place = self._run, self._run.checkpoint, self._destination.url
-        # An attempt that was killed has kept receipts that it did not come to commit as units.
-        kept = await self._receipts.of_run(place, run.run.run_id)
-
-        async def do(unit: Unit[Item]) -> Receipt:
-            receipt = kept.get(unit.item.id)
-            if receipt is not None and receipt.digest == unit.item.digest:
-                return receipt
-            return await self.again(unit.item)
-
-        async def report(tally: Tally) -> None:
-            checkpoint.completed_items = list(tally.committed)
-            # A run that comes back to other bytes has fewer of them there; shown progress stays.
-            checkpoint.progress_percent = max(
-                checkpoint.progress_percent, percent(len(tally.committed), tally.total)
-            )
-            await run.advance(tally)
-
-        return await run_units(
-            [
-                Unit(item.name, unit_key(run.job.namespace, place, item.facts), item)
-                for item in items
-            ],
-            do,
-            stage=STAGE,
-            store=self._units,
-            output=Receipt,
-            concurrency=slots(run, self._destination),
-            report=report,
-            draining=run.draining,
-        )
-
-    async def again(self, item: Item) -> Receipt:
-        """Put one item, whatever was there before."""
-        receipt = await self._destination.put(item)
-        if receipt.digest != item.digest:
-            raise ItemRefusedError(
-                f"{self._destination.url} says it has other bytes under {item.id} than it was "
-                f"given (SHA-256 {receipt.digest}, not {item.digest}); try again, or look there."
-            )
-        await self._receipts.record(self._destination.url, self._run.run.run_id, receipt)
-        if receipt.written:
-            self.items += 1
-            self.bytes += len(item.data)
-        return receipt
 
 
 def _note_failed(checkpoint: UploadCheckpoint, failed: Sequence[tuple[Item, str]]) -> None:
@@ -214,10 +124,13 @@ def _result(
         "upload_to": destination.url,
         "location": f"{destination.url.rstrip('/')}{below}{collection}",
         "items": len(items),
-        "items_verified": verified.sound,
         "bytes": sum(len(item.data) for item in items),
-        # Else all there is are receipts: the destination cannot be asked what it has.
-        **({} if destination.reads_back else {"read_back": False}),
+        # What a receipt says was taken; whether it is there nobody can ask.
+        **(
+            {"items_verified": verified.sound}
+            if destination.reads_back
+            else {"items_taken": verified.sound, "read_back": False}
+        ),
         f"{run.job.input.kind.value}_digest": run.job.input.digest,
         **({"transcript_digest": found.transcript_digest} if found else {}),
     }

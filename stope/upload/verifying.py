@@ -11,6 +11,8 @@ from stope.models.checkpoint import UploadCheckpoint
 from stope.models.upload import Item, Receipt
 from stope.stage import StageRun
 from stope.upload.destination import Destination
+from stope.upload.patience import ItemPatience
+from stope.upload.putting import slots
 
 
 @dataclass
@@ -53,6 +55,11 @@ async def verify(
     found = Verified()
     pending = iter(items)
 
+    async def read(item: Item) -> str | None:
+        return await destination.digest(item.id)
+
+    reading = ItemPatience(read, items, draining=run.draining, note=run.note)
+
     async def work() -> None:
         for item in pending:
             if run.draining.is_set():
@@ -61,7 +68,7 @@ async def verify(
                     "items to verify; any worker on this queue goes on."
                 )
             try:
-                mended = await _mended(destination, item, put_again, told)
+                mended = await _mended(destination, item, reading.of, put_again, told)
                 found.repaired += mended
                 found.sound += 1
             except UnitError as error:
@@ -83,16 +90,6 @@ async def verify(
     return found
 
 
-def slots(run: StageRun[UploadCheckpoint], destination: Destination) -> int:
-    """Items that are on their way at once.
-
-    Records travel in batches: how many requests there are at once is not how many items.
-    """
-    if destination.keeps_records:
-        return destination.parallel
-    return max(1, run.max_workers or destination.parallel)
-
-
 def _settled(found: Verified) -> int:
     return found.sound + len(found.failed)
 
@@ -100,15 +97,16 @@ def _settled(found: Verified) -> int:
 async def _mended(
     destination: Destination,
     item: Item,
+    read: Callable[[Item], Awaitable[str | None]],
     put_again: Callable[[Item], Awaitable[Receipt]],
     told: Mapping[str, str],
 ) -> bool:
     """Whether an item had to be put again.
 
     Raises:
-        ItemRefusedError: it is not there, also after that.
+        ItemRefusedError: it is not there, also after that; or nobody can say.
     """
-    kept = await destination.digest(item.id)
+    kept = await read(item)
     # Asked after the question: it may be the one that shows that there is no answer.
     if not destination.reads_back:
         kept = told.get(item.id)
@@ -117,7 +115,7 @@ async def _mended(
     await put_again(item)
     if not destination.reads_back:
         return True
-    kept = await destination.digest(item.id)
+    kept = await read(item)
     if kept != item.digest:
         what = "does not keep it" if kept is None else "keeps other bytes under its name"
         raise ItemRefusedError(

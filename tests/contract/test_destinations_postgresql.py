@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from stope.models.upload import Item
 from stope.upload.items import records_of
 from stope.upload.places import place_url
 from stope.upload.postgresql import PostgresDestination
+from tests.certificates import own_certificate
 from tests.contract.conftest import PostgresServer
 from tests.documents import TALK_DOCUMENT, hostile_document
 from tests.object_servers import free_port
@@ -268,3 +271,52 @@ async def test_connections_that_were_cut_are_made_anew(
         "WHERE application_name = 'stope upload'"
     )
     assert all(await put_all(destination, ITEMS[1:]))
+
+
+@asynccontextmanager
+async def pretending(tls: ssl.SSLContext | None) -> AsyncIterator[tuple[str, bytearray]]:
+    """The URL of somebody who would like a password, and all that he hears."""
+    heard = bytearray()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.read(8))
+        writer.write(b"S" if tls else b"N")
+        with suppress(OSError, ssl.SSLError):
+            if tls:
+                await writer.start_tls(tls)
+                heard.extend(await reader.read(1000))
+                # "Tell me the password as it is."
+                writer.write(b"R" + (8).to_bytes(4) + (3).to_bytes(4))
+            heard.extend(await reader.read(1000))
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield place_url(f"postgresql://ann@127.0.0.1:{port}/news"), heard
+
+
+@pytest.mark.parametrize(
+    ("speaks_tls", "said"), [(False, "speaks no TLS"), (True, r"cannot prove who .*PGSSLROOTCERT")]
+)
+async def test_a_password_goes_to_nobody_who_cannot_prove_who_he_is(
+    tmp_path: Path, speaks_tls: bool, said: str
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(own_certificate(tmp_path / "certificate.pem"))
+    async with pretending(tls if speaks_tls else None) as (place, heard):
+        destination = PostgresDestination(place, "a secret", ssl.create_default_context())
+        with pytest.raises(DestinationRefusedError, match=said) as caught:
+            await destination.put(ITEMS[0])
+        assert "a secret" not in str(caught.value)
+        await destination.close()
+        # It was there, and was spoken to.
+        assert heard
+        assert b"a secret" not in heard
+        # This is what it would have heard else.
+        if speaks_tls:
+            careless = PostgresDestination(place, "a secret", "require")
+            with pytest.raises(DestinationUnavailableError):
+                await careless.put(ITEMS[0])
+            await careless.close()
+            assert b"a secret" in heard

@@ -135,6 +135,18 @@ def test_a_pipeline_is_not_begun_for_a_place_that_cannot_be(
     assert str(talk) not in scripted_stope.here("jobs", "--limit", "99", "--json").stdout
 
 
+def test_a_pipeline_without_the_key_of_its_last_stage_ends_before_its_first(
+    scripted_stope: Stope, tmp_path: Path
+) -> None:
+    talk = tmp_path / "keyless.txt"
+    talk.write_text("[00:00] (Ann): In 1904 the river rose by five metres.")
+    done = scripted_stope("run", talk, "--upload-to", "https://127.0.0.1/in")
+    assert done.returncode == 1
+    assert "set STOPE_UPLOAD_HMAC_KEY" in " ".join(done.stderr.split())
+    listed = json.loads(scripted_stope.here("jobs", "--limit", "99", "--json").stdout)
+    assert [job["type"] for job in listed if job["input"] == str(talk)] == ["pipeline"]
+
+
 def test_help_names_every_kind_of_place(scripted_stope: Stope) -> None:
     for words in (("upload", "--help"), ("run", "--help")):
         shown = scripted_stope.here(*words).stdout

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from stope.errors import DestinationUnavailableError, ItemRefusedError, StopeError
+from stope.errors import DestinationUnavailableError, ItemRefusedError, PutOffError, StopeError
 from stope.upload.batching import Batcher
 from tests.waiting import until
 
@@ -109,3 +109,24 @@ async def test_closing_lets_nobody_wait_forever() -> None:
     for task in waiting:
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sizes"),
+    [
+        (DestinationUnavailableError("Away."), [3, 1, 1, 1, 2]),
+        # The whole place puts off, and would get three requests for one.
+        (PutOffError("Later."), [3, 3, 2]),
+        (ItemRefusedError("No."), [3, 3, 2]),
+    ],
+)
+async def test_what_failed_with_others_on_what_may_pass_goes_alone_the_next_time(
+    trouble: StopeError, sizes: list[int]
+) -> None:
+    desk = Desk()
+    desk.trouble = [trouble]
+    batcher = desk.batcher(flights=1)
+    outcomes = await asyncio.gather(*map(batcher.ask, "abc"), return_exceptions=True)
+    assert outcomes == [trouble] * 3
+    assert await asyncio.gather(*map(batcher.ask, "abcde")) == [*"ABCDE"]
+    assert [len(batch) for batch in desk.batches] == sizes

@@ -103,6 +103,8 @@ def test_no_secret_gets_into_an_address_and_none_is_repeated(place: str, said: s
         ("postgresql://host/news?options=-c%20x", "not known .options."),
         ("postgresql://host/news?schema=a&schema=b", "one of them twice"),
         ("postgresql://host/news?sslmode=perhaps", "verify-full"),
+        ("postgresql://ann@host/news?host=/run/postgresql", "no other host stands beside it"),
+        ("postgresql:///news?host=evil.example", "folder of a socket on this machine"),
         ("s3://", "names no bucket"),
         ("memory://", "memory:// addresses"),
     ],
@@ -134,7 +136,9 @@ def test_nothing_is_sent_without_a_key(key: str | None) -> None:
 
 async def test_each_place_opens_as_what_it_is() -> None:
     settings = Settings(
-        upload_hmac_key=SecretStr("a key that nobody guesses"), upload_password=SecretStr("hush")
+        upload_hmac_key=SecretStr("a key that nobody guesses"),
+        upload_password=SecretStr("hush"),
+        upload_hosts="host",
     )
     kinds = {
         "s3://bucket/x": ObjectDestination,

@@ -6,6 +6,8 @@ The destination is scripted; the document is small and its items are real.
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
@@ -16,6 +18,7 @@ from stope.errors import (
     DestinationUnavailableError,
     InputError,
     ItemRefusedError,
+    PutOffError,
     RecordsBusyError,
     StageFailedError,
     StopeError,
@@ -28,13 +31,16 @@ from stope.models.progress import StageProgress
 from stope.models.upload import Item, Receipt, UploadPlan
 from stope.report.document import Document
 from stope.stage import StageOutcome, StageRun
+from stope.upload import patience
 from stope.upload.destination import Destination
 from stope.upload.items import items_of, records_of
+from stope.upload.putting import unit_key
 from stope.upload.scripted import Fault, Mishap, ScriptedDestination
-from stope.upload.stage import unit_key, upload
+from stope.upload.stage import upload
 from tests.builders import stage_run_of
 from tests.documents import TALK_DOCUMENT
 from tests.memory import MemoryMirror, MemoryUnitStore
+from tests.waiting import until
 
 DIGEST = "a" * 64
 URL = "scripted://place"
@@ -43,6 +49,13 @@ ITEMS = items_of(TALK_DOCUMENT, COLLECTION)
 IDS = [item.id for item in ITEMS]
 NAMES = [item.name for item in ITEMS]
 REFUSED = ItemRefusedError("It is too large for this place.")
+AWAY = DestinationUnavailableError("It does not answer; the upload goes on when it can.")
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried at once."""
+    monkeypatch.setattr(patience, "PAUSES", (0.0,) * len(patience.PAUSES))
 
 
 class Place(ScriptedDestination):
@@ -52,10 +65,13 @@ class Place(ScriptedDestination):
         self,
         faults: Mapping[str, Sequence[Fault]] | None = None,
         *,
+        unread: Mapping[str, Sequence[StopeError]] | None = None,
         keeps_records: bool = False,
         reads_back: bool = True,
     ) -> None:
-        super().__init__(faults, url=URL, keeps_records=keeps_records, reads_back=reads_back)
+        super().__init__(
+            faults, unread=unread, url=URL, keeps_records=keeps_records, reads_back=reads_back
+        )
         self.leaving_after: int | None = None
         self.draining = asyncio.Event()
 
@@ -104,7 +120,7 @@ class Uploads:
         self.to = to
         self.kind = InputKind.KNOWLEDGE
 
-    async def run(self, run_id: str = "run-1", namespace: str = "") -> StageOutcome:
+    async def run(self, run_id: str = "run-1", namespace: str = "", slots: int = 1) -> StageOutcome:
         run: StageRun[UploadCheckpoint] = stage_run_of(
             JobType.UPLOAD, DIGEST, self.checkpoint, self.mirror
         )
@@ -116,7 +132,7 @@ class Uploads:
             }
         )
         run.run = run.run.model_copy(update={"run_id": run_id})
-        run.draining = self.place.draining
+        run.draining, run.max_workers = self.place.draining, slots
         run._beat = self.beats.append
 
         async def read_document() -> Document:
@@ -223,12 +239,7 @@ async def test_only_what_has_changed_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        DestinationUnavailableError("It does not answer."),
-        StorageFullError("The disk is full."),
-        DestinationRefusedError("No permission."),
-    ],
+    "error", [StorageFullError("The disk is full."), DestinationRefusedError("No permission.")]
 )
 async def test_a_place_that_fails_ends_the_attempt_and_the_next_sends_the_rest(
     error: StopeError,
@@ -244,6 +255,116 @@ async def test_a_place_that_fails_ends_the_attempt_and_the_next_sends_the_rest(
     assert uploads.place.puts == [*IDS[:3], *IDS[2:]]
     assert outcome.status is JobStatus.SUCCEEDED
     assert outcome.metrics["units_reused"] == 2
+
+
+async def test_a_place_that_takes_nothing_ends_the_attempt_once_three_others_were_tried() -> None:
+    uploads = Uploads(Place({"": [None, None, *[AWAY] * 4]}))
+    with pytest.raises(DestinationUnavailableError, match="does not answer"):
+        await uploads.run()
+    assert uploads.place.puts[:3] == IDS[:3]
+    assert len(uploads.place.puts) == 3 + 3
+    assert uploads.checkpoint.completed_items == NAMES[:2]
+    sent = len(uploads.place.puts)
+    assert (await uploads.run()).status is JobStatus.SUCCEEDED
+    assert uploads.place.puts[sent:] == IDS[2:]
+
+
+async def test_an_item_that_fails_twice_goes_then_and_nothing_else_goes_twice() -> None:
+    uploads = Uploads(Place({"people.jsonl": [AWAY, AWAY]}))
+    outcome = await uploads.run()
+    assert outcome.status is JobStatus.SUCCEEDED
+    times = Counter(uploads.place.puts)
+    assert times.pop(f"{COLLECTION}/people.jsonl") == 3
+    assert set(times.values()) == {1}
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("name", ["claims.jsonl", "index.json"], ids=["first", "last"])
+async def test_an_item_that_always_fails_while_others_go_is_a_gap_with_its_reason(
+    name: str, slots: int
+) -> None:
+    place = Place({name: [AWAY] * 99})
+    uploads = Uploads(place)
+    outcome = await uploads.run(slots=slots)
+    assert outcome.status is JobStatus.SUCCEEDED_WITH_GAPS
+    [gap] = outcome.gaps
+    assert gap.unit_id == name
+    assert re.search(
+        r"fails while others do not \(7 times .*: It does not answer; .*--gaps", gap.reason
+    )
+    assert {item.id for item in ITEMS} - place.kept.keys() == {f"{COLLECTION}/{name}"}
+    # Alone it is in no other case than among others.
+    place.puts.clear()
+    again = await uploads.run("run-2")
+    assert [gap.unit_id for gap in again.gaps] == [name]
+    assert place.puts.count(f"{COLLECTION}/{name}") == 7
+    # The next run that finds it mended sends that one and nothing else.
+    uploads.place = Place()
+    uploads.place.kept = place.kept
+    assert (await uploads.run("run-3")).status is JobStatus.SUCCEEDED
+    assert uploads.place.puts == [f"{COLLECTION}/{name}"]
+
+
+async def test_items_that_are_put_off_too_often_are_gaps_even_if_nothing_else_goes() -> None:
+    off = PutOffError("Too many; the upload goes on when it can.", retry_after=0)
+    uploads = Uploads(Place({"people.jsonl": [off] * 99}))
+    outcome = await uploads.run()
+    [gap] = outcome.gaps
+    assert gap.reason.endswith(
+        "was put off (7 times in 0 s): Too many; `stope retry JOB --gaps` tries it again."
+    )
+    assert Counter(uploads.place.puts)[f"{COLLECTION}/people.jsonl"] == 7
+    with pytest.raises(StageFailedError, match="Too many"):
+        await Uploads(Place({"": [off] * 999})).run()
+
+
+@pytest.mark.parametrize("error", [PutOffError, DestinationUnavailableError])
+async def test_an_item_that_is_to_come_back_in_an_hour_is_a_gap_now(
+    error: type[DestinationUnavailableError],
+) -> None:
+    uploads = Uploads(Place({"people.jsonl": [error("Busy.", retry_after=3600)] * 99}))
+    outcome = await uploads.run()
+    [gap] = outcome.gaps
+    assert "now for 3600 s, which is longer than an upload waits" in gap.reason
+    assert Counter(uploads.place.puts)[f"{COLLECTION}/people.jsonl"] == 1
+
+
+async def test_a_worker_that_leaves_does_not_wait_for_an_item() -> None:
+    off = PutOffError("Too many.", retry_after=600)
+    uploads = Uploads(Place({"people.jsonl": [off]}))
+    running = asyncio.create_task(uploads.run())
+    waits = "Too many; tried again in 600 s"
+
+    async def waiting() -> bool:
+        return any(beat.note == waits for beat in uploads.beats)
+
+    await until(waiting, "an item that waits")
+    uploads.place.draining.set()
+    with pytest.raises(WorkerDrainingError):
+        await running
+
+
+async def test_trouble_with_all_of_a_place_is_not_kept_waiting_by_one_item() -> None:
+    off = PutOffError("Too many.", retry_after=600)
+    refused = DestinationRefusedError("No permission.")
+    uploads = Uploads(Place({"claims.jsonl": [off], "people.jsonl": [refused]}))
+    with pytest.raises(DestinationRefusedError):
+        await uploads.run(slots=2)
+    assert uploads.place.puts.count(f"{COLLECTION}/claims.jsonl") == 1
+
+
+async def test_what_cannot_be_read_back_is_asked_again_and_then_a_gap() -> None:
+    off = PutOffError("It has answered before.")
+    uploads = Uploads(Place(unread={"people.jsonl": [off] * 3, "jargon.jsonl": [off] * 99}))
+    outcome = await uploads.run()
+    assert [gap.unit_id for gap in outcome.gaps] == ["jargon.jsonl"]
+    assert "It has answered before" in outcome.gaps[0].reason
+    assert uploads.place.puts == IDS
+    times = Counter(uploads.place.reads)
+    assert times[f"{COLLECTION}/people.jsonl"] == 4
+    away = Uploads(Place(unread={"": [AWAY] * 99}))
+    with pytest.raises(DestinationUnavailableError):
+        await away.run()
 
 
 async def test_a_receipt_that_was_kept_before_its_unit_is_not_asked_for_again() -> None:
@@ -367,12 +488,14 @@ async def test_a_place_that_keeps_records_gets_each_as_an_item_of_its_own() -> N
     assert len(records) == 2
 
 
-async def test_a_place_that_cannot_be_asked_is_believed_and_it_is_said() -> None:
+async def test_of_a_place_that_cannot_be_asked_nothing_is_said_but_what_it_took() -> None:
     uploads = Uploads(Place({"claims.jsonl": [Mishap.LOST]}, reads_back=False))
     outcome = await uploads.run()
     assert uploads.place.puts == IDS
-    assert outcome.status is JobStatus.SUCCEEDED
-    assert outcome.result["read_back"] is False
+    # It is not there, and nobody can know: so nobody says that it is.
+    assert IDS[0] not in uploads.place.kept
+    assert "items_verified" not in outcome.result
+    assert (outcome.result["read_back"], outcome.result["items_taken"]) == (False, len(IDS))
     assert outcome.metrics["items_repaired"] == 0
 
 

@@ -5,9 +5,11 @@ The destination is a folder, or a scripted one that fails in the middle.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,13 @@ from stope.models.job import InputKind, Job, JobConfig, JobInput, JobStatus, Job
 from stope.models.knowledge import Knowledge, MinedClaims
 from stope.records.receipts import UploadReceipts
 from stope.settings import Settings
+from stope.upload import patience
 from stope.upload.destination import Destination
 from stope.upload.scripted import ScriptedDestination
 from tests.documents import TALK, make_claim, make_quote
 from tests.receiver import KEY, Raw, receiving
 from tests.waiting import until
+from tests.workflows.lab import Lab, open_lab
 from worker import WORKFLOWS
 
 FLAGSHIP = "flagship-0000000000000001"
@@ -260,6 +264,89 @@ async def test_an_endpoint_that_is_busy_is_waited_for_and_each_receipt_is_kept(
     assert gap["reason"].endswith("(422): No tables here.")
     assert KEY not in (await temporal.get_workflow_handle(upload.id).fetch_history()).to_json()
     await replay(temporal, upload.id)
+
+
+@pytest.mark.usefixtures("knowledge")
+async def test_one_item_that_an_endpoint_always_fails_on_is_a_gap_that_is_retried_alone(
+    client: JobClient, temporal: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PAUSES", (0.01,) * 4)
+    with receiving() as receiver:
+        # It is in one delivery with all others, and the last thing that is left to do.
+        receiver.poison = '/claims.csv"'
+        upload = await client.create_upload(FLAGSHIP, receiver.url)
+        async with serving(temporal, services):
+            await client.start_upload(upload.id)
+            result: Any = await client.wait(upload.id)
+            assert result["status"] == "succeeded_with_gaps"
+            [gap] = result["gaps"]
+            assert gap["unit_id"] == "claims.csv"
+            assert "fails while others do not (5 times" in gap["reason"]
+            assert "(500): out of order" in gap["reason"]
+            assert len(receiver.kept) == result["result"]["items"] - 1
+            # Once with all the others, and then by itself.
+            assert receiver.poisoned == [len(receiver.kept) + 1, 1, 1, 1, 1]
+            # When nothing was left to do, one that is there was put again to see whether that goes.
+            assert len([count for count in receiver.sent.values() if count != 1]) <= 1
+
+            receiver.sent.clear()
+            await client.retry(upload.id, gaps=True)
+            await until(partial(has_ended, client, upload, 2), "another run with that gap")
+            assert len(receiver.poisoned) == 10
+            # That it takes others is seen by giving it some that it has.
+            assert len(receiver.sent) < len(receiver.kept)
+
+            receiver.poison = None
+            receiver.sent.clear()
+            await client.retry(upload.id, gaps=True)
+            done: Any = await client.wait(upload.id)
+        assert done["status"] == "succeeded"
+        [key] = receiver.sent
+        assert receiver.keys[gap_id(receiver.kept, "claims.csv")] == key
+    await replay(temporal, upload.id)
+
+
+def gap_id(kept: Iterable[str], name: str) -> str:
+    """The id of the item of a name."""
+    [found] = [item_id for item_id in kept if item_id.endswith(f"/{name}")]
+    return found
+
+
+async def has_ended(client: JobClient, upload: Job, runs: int) -> bool:
+    """Whether so many runs of an upload have a result."""
+    return [run.status.has_result for run in await client.runs(upload.id)] == [True] * runs
+
+
+async def test_a_pipeline_is_not_begun_for_a_destination_that_its_worker_cannot_enter(
+    tmp_path: Path, temporal: Client, server: Settings
+) -> None:
+    async with open_lab(tmp_path, temporal, server) as lab, lab.client() as client:
+        job_id = ""
+        for url, said in (
+            ("https://host.example/in", "STOPE_UPLOAD_HMAC_KEY"),
+            ("postgresql://ann@db.example/news", r"STOPE_UPLOAD_HOSTS=db\.example"),
+        ):
+            give_settings(lab, upload_password=SecretStr("hush-hush"))
+            job_id = await client.create_job("pipeline", lab.text(), {"upload_to": url})
+            async with lab.working():
+                with pytest.raises(JobFailedError, match=said):
+                    await client.process_job(job_id)
+            assert not any(script.done for script in lab.scripts.values())
+            [run] = await client.runs(job_id)
+            assert (run.status, run.error_code) == (JobStatus.FAILED, "DestinationRefused")
+            assert "hush-hush" not in await lab.history(job_id)
+            await lab.replays(job_id)
+        # Once the worker has what it needs, the same job goes on.
+        give_settings(lab, upload_password=SecretStr("hush-hush"), upload_hosts="db.example")
+        async with lab.working():
+            assert (await client.process_job(job_id))["status"] == "succeeded"
+        assert lab.scripts[JobType.UPLOAD].done
+
+
+def give_settings(lab: Lab, **settings: object) -> None:
+    """What the lab's next workers have in their environment."""
+    changed = lab.settings.model_copy(update=settings)
+    lab.services = dataclasses.replace(lab.services, settings=changed)
 
 
 @pytest.mark.usefixtures("knowledge")
