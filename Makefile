@@ -29,6 +29,9 @@ test: setup  ## the whole test suite
 	$(BIN)/stope models pull tiny.en voicefilter-embedder all-minilm-l6-v2 qwen2.5-coder-0.5b-instruct
 	$(BIN)/python -m pytest
 
+test-torchvision: setup  ## a data set read by torchvision (Debian: python3-torchvision, 650 MB)
+	$(BIN)/python -m pytest tests/loaders/image_folder.py
+
 eval: setup  ## how true the results are on the example dialogues, into docs/quality.md
 	$(BIN)/stope models pull
 	$(BIN)/python -m benchmarks.eval --write docs/quality.md
@@ -57,4 +60,4 @@ lock:  ## resolve the dependencies anew into requirements.lock (needs uv)
 clean:  ## remove .venv and caches; keeps .stope and the models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup models demo test eval bench chaos check format lock clean
+.PHONY: help setup models demo test test-torchvision eval bench chaos check format lock clean

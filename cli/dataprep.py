@@ -27,7 +27,7 @@ from stope.models.job import Job, JobStatus, newest_begun
 from stope.settings import Settings
 from stope.vision.detectors import BUNDLED, check_detector
 from stope.vision.extra import require_vision
-from stope.vision.folder import check_folder
+from stope.vision.folder import Author, check_folder
 
 _DEFAULT = DataPrepConfig()
 
@@ -109,8 +109,8 @@ def dataprep(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Where to write the data set: an empty or new folder. Left out: below "
-            "exports/ in STOPE_HOME.",
+            help="Where to write the data set: a new or empty folder, or the one it was written "
+            "to before. Left out: below exports/ in STOPE_HOME.",
             show_default=False,
         ),
     ] = None,
@@ -183,6 +183,8 @@ async def _dataprep(
         check_folder(output)
     async with JobClient(settings) as client:
         job = await create(client)
+        folder = output or settings.exports / job.id
+        check_folder(folder, Author.of(job))
 
         async def begin(wanted: Job) -> Job:
             return await client.start_job(wanted.id, resume_from_checkpoint=not force)
@@ -200,7 +202,6 @@ async def _dataprep(
         run = newest_begun(await client.runs(job.id))
         if run is None or not run.status.has_result:
             return await finish(client, job.id, as_json)
-        folder = output or settings.exports / job.id
         await client.write_dataset(job.id, folder)
         summary = await client.dataset_summary(job.id)
         if as_json:

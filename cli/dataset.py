@@ -13,7 +13,7 @@ from stope.models.dataprep import DatasetSummary, SetName
 from stope.models.gap import Gap
 from stope.models.job import Job
 from stope.report.lines import one_line
-from stope.vision.folder import IMAGES, MANIFEST
+from stope.vision.written import IMAGES, MANIFEST
 
 _WIDEST = 100
 

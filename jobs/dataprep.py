@@ -13,7 +13,7 @@ from stope.errors import InputError, UsageError
 from stope.models.dataprep import DataPrepConfig, Dataset, DatasetSummary
 from stope.models.job import JobType, JsonObject
 from stope.vision.detectors import BUNDLED, STORED, check_detector
-from stope.vision.folder import write_dataset
+from stope.vision.folder import Author, write_dataset
 
 PIPELINE = "dataprep"
 
@@ -78,12 +78,16 @@ class JobDataPrep(JobPipelines):
     async def write_dataset(self, job_id: str, folder: Path) -> Dataset:
         """Write a finished data set as an image folder; what is there already is left alone.
 
+        Where the same job wrote another one before, that becomes this one.
+
         Raises:
-            UsageError: the job makes none, or the folder holds something else.
+            UsageError: the job makes none, or the folder holds something else, or files that
+                somebody has changed.
             InputError: it has no result yet.
         """
         dataset = await self.dataset(job_id)
-        await write_dataset(dataset, folder, self._artifacts().get)
+        author = Author.of(await self.job(job_id))
+        await write_dataset(dataset, folder, self._artifacts().get, author)
         return dataset
 
     async def _made(self, job_id: str) -> JsonObject:

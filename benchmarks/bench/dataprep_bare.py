@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,14 +25,15 @@ from stope.vision.augment import augmented, plan_augmentations
 from stope.vision.background import background_mask, count_colours, dominant_colour
 from stope.vision.crops import Pixels, crop_rectangle, cut, without_background
 from stope.vision.detectors import open_detector
-from stope.vision.extra import CORES, require_vision
+from stope.vision.extra import require_vision
 from stope.vision.frames import sample_times
 from stope.vision.image import Image, Mask
+from stope.vision.memory import CORES
 from stope.vision.probe import probe_video
 from stope.vision.reader import VideoReader
 from stope.vision.sets import assign_sets
 from stope.vision.sheet import Tile, contact_sheet, shown_of
-from stope.vision.subjects import link_subjects, look_of
+from stope.vision.subjects import Look, link_subjects, look_of
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -85,53 +87,63 @@ def _prepared(asked: BarePrep) -> list[str]:
     masks = each(lambda frame: _mask(frame, field), frames)
     detector = open_detector(config.detector, config.min_score)
     found = each(lambda at: detector.detect(frames[at], at), range(len(frames)))
-    crops: list[tuple[str, str, Image]] = []
-    looks = [
-        [(box, look_of(_cut(frames[at], box, config))) for box in boxes]
-        for at, boxes in enumerate(found)
+    cuts = each(
+        lambda at: [_crop(frames[at], masks[at], box, config) for box in found[at]],
+        range(len(frames)),
+    )
+    link_subjects([[(crop.box, crop.look) for crop in of_frame] for of_frame in cuts])
+    crops = [
+        (f"{frame_id(0, at)}_{number:02d}", frame_id(0, at), crop)
+        for at, of_frame in enumerate(cuts)
+        for number, crop in enumerate(of_frame)
     ]
-    link_subjects(looks)
-    for at, boxes in enumerate(found):
-        for number, box in enumerate(boxes):
-            crop, mask = _cut(frames[at], box, config), masks[at]
-            if mask is not None:
-                crop = without_background(crop, _cut(mask, box, config))
-            name = frame_id(0, at)
-            crops.append((f"{name}_{number:02d}", name, crop))
-    pngs = each(lambda item: to_png(item[2]), crops)
-    digests = [digest_bytes(png) for png in pngs]
     groups: dict[str, set[str]] = {}
-    for (_, group, _), digest in zip(crops, digests, strict=True):
-        groups.setdefault(group, set()).add(digest)
+    for _, group, crop in crops:
+        groups.setdefault(group, set()).add(crop.digest)
     sets = assign_sets(groups, config.validation, config.seed)
 
-    def more(at: int) -> list[tuple[str, Image, bytes]]:
+    def write(at: int) -> list[tuple[SetName, str, Image]]:
+        """A crop's files; set, digest and picture of each."""
         name, group, crop = crops[at]
-        made = [(name, crop, pngs[at])]
-        if sets[group] is SetName.TRAIN:
-            for plan in plan_augmentations(config.seed, digests[at], config.augment):
-                picture = augmented(crop, plan)
-                made.append((f"{name}_{plan.kind.value}", picture, to_png(picture)))
-        return made
-
-    images = each(more, range(len(crops)))
-    written: list[str] = []
-    for (_, group, _), made in zip(crops, images, strict=True):
         folder = asked.folder / sets[group].value / group
         folder.mkdir(parents=True, exist_ok=True)
-        for name, _, png in made:
-            (folder / f"{name}.png").write_bytes(png)
-            written.append(digest_bytes(png))
+        (folder / f"{name}.png").write_bytes(crop.png)
+        made = [(sets[group], crop.digest, crop.image)]
+        if sets[group] is SetName.TRAIN:
+            for plan in plan_augmentations(config.seed, crop.digest, config.augment):
+                picture = augmented(crop.image, plan)
+                png = to_png(picture)
+                (folder / f"{name}_{plan.kind.value}.png").write_bytes(png)
+                made.append((sets[group], digest_bytes(png), picture))
+        return made
+
+    written = [image for made in each(write, range(len(crops))) for image in made]
     for name in SetName:
-        of_set = [
-            picture
-            for (_, group, _), made in zip(crops, images, strict=True)
-            if sets[group] is name
-            for _, picture, _ in made
-        ]
-        tiles = [Tile(of_set[at], "", "") for at in shown_of(len(of_set))]
+        of_set = [picture for where, _, picture in written if where is name]
+        shown = [of_set[at] for at in shown_of(len(of_set))]
+        tiles = each(lambda picture: Tile.of(picture, "", ""), shown)
         (asked.folder / f"contact-{name.value}.png").write_bytes(contact_sheet(name.value, tiles))
-    return written
+    return [digest for _, digest, _ in written]
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """What was cut out, without its background, as a picture and as its file."""
+
+    box: Box
+    look: Look
+    image: Image
+    png: bytes
+    digest: str
+
+
+def _crop(frame: Image, mask: Mask | None, box: Box, config: DataPrepConfig) -> _Crop:
+    cut_out = _cut(frame, box, config)
+    look = look_of(cut_out)
+    if mask is not None:
+        cut_out = without_background(cut_out, _cut(mask, box, config))
+    png = to_png(cut_out)
+    return _Crop(box, look, cut_out, png, digest_bytes(png))
 
 
 def _mask(frame: Image, field: FieldColour | None) -> Mask | None:

@@ -106,19 +106,20 @@ KINDS = (
         "DataPrep wall time ÷ a bare script of the same library calls",
         "A minute of 1280x720 video (scikit-image's astronaut crossing a field), 80 frames, faces, "
         "four augmented images for each training crop. The pipeline with a real worker and a "
-        "Temporal server of its own, from the client's call to the result; the script "
-        "(`benchmarks/bench/dataprep_bare.py`) makes the same calls of the same library on as many "
-        "threads and writes the images to files. Both have their libraries loaded by a small video "
-        "before, and their images must be the same, byte for byte. The second figure counts the "
-        "values of the context (frames, masks, crops) that the worker which made them had to read "
-        "from storage.",
+        "Temporal server of its own, from the client's call to the last file of the data set; the "
+        "script (`benchmarks/bench/dataprep_bare.py`) makes the same calls of the same library on "
+        "as many threads and writes the images to files. Both have their libraries loaded by a "
+        "small video before, and their images must be the same, byte for byte. The second figure "
+        "counts the values of the context (frames, masks, crops) that the worker which made them "
+        "had to read from storage.",
         dataprep.measure,
     ),
     Kind(
         "video-memory",
         "peak memory, 60 minutes of video ÷ 5 minutes, same frame count",
         "The worker's resident memory, looked at twenty times a second, while it prepares 40 "
-        "frames of each (320x180, five frames a second); a fresh worker and server for each.",
+        "frames of each (1280x720, 25 frames a second, ten seconds over and over); a fresh worker "
+        "and server for each.",
         dataprep.measure_memory,
     ),
     Kind(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -55,4 +56,28 @@ def write_crossing(
             frame.pts, frame.time_base = number, Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_looped(path: Path, clip: Path, seconds: float) -> Path:
+    """A clip over and over, its packets copied as they are, until it is at least so long.
+
+    Args:
+        path: the file.
+        clip: of H.264, by ``write_crossing``.
+        seconds: the length to reach.
+    """
+    with av.open(str(path), mode="w") as container, av.open(str(clip)) as source:
+        stream = source.streams.video[0]
+        if stream.time_base is None or stream.duration is None:
+            raise AssertionError(f"{clip} does not say how long it is")
+        copied = container.add_stream_from_template(stream)
+        for turn in range(math.ceil(seconds / float(stream.duration * stream.time_base))):
+            source.seek(0, stream=stream)
+            for packet in source.demux(stream):
+                if packet.pts is not None and packet.dts is not None:
+                    packet.pts += turn * stream.duration
+                    packet.dts += turn * stream.duration
+                    packet.stream = copied
+                    container.mux(packet)
     return path

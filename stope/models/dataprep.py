@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from pydantic import Field
@@ -96,6 +97,11 @@ class Frames(Frozen):
     """The frames of all videos, by video and time."""
 
     frames: tuple[FrameRecord, ...]
+
+
+def largest(frames: Iterable[FrameRecord]) -> int:
+    """The pixels of the largest of some frames."""
+    return max((frame.width * frame.height for frame in frames), default=0)
 
 
 class MaskRecord(Frozen):

@@ -8,6 +8,9 @@ from typing import Protocol
 from stope.models.vision import Box
 from stope.vision.image import Image
 
+STUDY_LONGEST = 640
+"""Frames are studied at this size: their longer side in pixels."""
+
 
 class Detector(Protocol):
     """Finds things in frames.
@@ -28,7 +31,8 @@ class Detector(Protocol):
         """What it needs to know of a video, such as how it looks with nothing in it.
 
         Args:
-            frames: as many as it ``studies``, fewer where there are not so many; never none.
+            frames: as many as it ``studies``, fewer where there are not so many; never none. Each
+                is shrunk to ``STUDY_LONGEST``, or larger: what is gives the same.
         """
 
     def detect(self, frame: Image, index: int, studied: Image | None = None) -> tuple[Box, ...]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 
 from stope.errors import UsageError
 
 _PACKAGES = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
-
-CORES = os.cpu_count() or 1
-"""Units that a step works on at once, each in a thread of its own."""
 
 
 def require_vision() -> None:

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 
 from stope.models.vision import Box
-from stope.vision.detector import Found, boxes_of
+from stope.vision.detector import STUDY_LONGEST, Found, boxes_of
 from stope.vision.image import Image, fitted
 
-_LONGEST = 640
 _STUDIED = 15
 """Frames for the median: more hardly change it."""
 
@@ -43,7 +42,7 @@ class MotionDetector:
     def identity(self) -> str:
         """See ``Detector``."""
         return (
-            f"motion 1 {cv2.__version__} {self._least} {_LONGEST} {_STUDIED} {_DIFFERENCE} "
+            f"motion 1 {cv2.__version__} {self._least} {STUDY_LONGEST} {_STUDIED} {_DIFFERENCE} "
             f"{_LEAST_AREA} {_OVERLAP}"
         )
 
@@ -54,14 +53,14 @@ class MotionDetector:
 
     def study(self, frames: Sequence[Image]) -> Image:
         """The background, at most 640 pixels wide or high."""
-        small = [fitted(frame, _LONGEST)[0] for frame in frames]
+        small = [fitted(frame, STUDY_LONGEST)[0] for frame in frames]
         return np.asarray(np.median(np.stack(small), axis=0), dtype=np.uint8)
 
     def detect(self, frame: Image, index: int, studied: Image | None = None) -> tuple[Box, ...]:
         """See ``Detector``."""
         if studied is None:
             raise AssertionError("the motion detector has not studied the video")
-        small, scale = fitted(frame, _LONGEST)
+        small, scale = fitted(frame, STUDY_LONGEST)
         difference = cv2.absdiff(small, studied).max(axis=2)
         moved = (cv2.GaussianBlur(difference, (5, 5), 0) >= _DIFFERENCE).astype(np.uint8)
         # An arm that looks like what is behind it does not cut a person in two.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from stope.errors import InputError, UnitError
 from stope.models.vision import VideoProbe
 from stope.sources.source import Source
+from stope.vision.memory import MOST_PIXELS
 from stope.vision.reader import VideoReader
 
 LEAST_SIDE = 64
@@ -19,19 +21,25 @@ _SLACK = 1.0
 """Seconds that a container may overstate the length by without anything being damaged."""
 
 
-def probe_video(video: Path | Source, least_frames: int = 1) -> VideoProbe:
+def probe_video(
+    video: Path | Source, least_frames: int = 1, stopping: threading.Event | None = None
+) -> VideoProbe:
     """What a video's first picture stream is, and until when it can be decoded.
 
     Args:
         video: a path, or an open source.
         least_frames: how many will be taken.
+        stopping: see ``VideoReader``.
 
     Raises:
-        InputError: it is missing, unreadable, has no pictures, or pictures that are too small or
-            too few.
+        InputError: it is missing, unreadable, has no pictures, or pictures that are too small, too
+            large or too few.
     """
-    with VideoReader(video) as reader:
+    with VideoReader(video, stopping) as reader:
         location = reader.location
+        stated = reader.stream.codec_context
+        # Before anything is decoded: one frame may take more memory than there is.
+        _check_size(location, stated.width, stated.height)
         try:
             first = reader.at(reader.stated_start)
         except UnitError as error:
@@ -40,14 +48,15 @@ def probe_video(video: Path | Source, least_frames: int = 1) -> VideoProbe:
                 "its format is not known."
             ) from error
         height, width = first.image.shape[:2]
+        _check_size(location, width, height)
         if min(width, height) < LEAST_SIDE:
             raise InputError(
                 f"The pictures of {location} are too small ({width}x{height}); at least "
                 f"{LEAST_SIDE} pixels on either side are needed."
             )
         end = _decodable_end(reader, first.time)
-        stated = reader.stated_end
-        lost = 0.0 if stated is None else max(0.0, stated - end)
+        stated_end = reader.stated_end
+        lost = 0.0 if stated_end is None else max(0.0, stated_end - end)
         frames = _frames(reader, first.time, end, whole=lost <= _SLACK)
         if frames is not None and frames < least_frames:
             raise InputError(
@@ -64,6 +73,14 @@ def probe_video(video: Path | Source, least_frames: int = 1) -> VideoProbe:
             end=end,
             frames=frames,
             undecodable=round(lost, 3) if lost > _SLACK else 0.0,
+        )
+
+
+def _check_size(location: str, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"The pictures of {location} are too large ({width}x{height}); at most "
+            f"{MOST_PIXELS / 1e6:,.0f} million pixels are read. Make them smaller first."
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ import numpy as np
 from av import VideoFrame
 from av.container import InputContainer
 
-from stope.errors import InputError, UnitError
+from stope.errors import InputError, UnitError, WorkerDrainingError
 from stope.sources.source import Source, open_source
 from stope.vision.image import Image
+from stope.vision.memory import DECODED, MOST_PIXELS, at_once
 
 _BACK = (0.0, 1.0, 4.0, 16.0, 64.0)
 """Seconds to seek further back where a container lands behind the wanted time."""
@@ -31,6 +33,10 @@ _LEAD = 10
 
 _TICK = 1e-6
 """Of a stream's unit of time: what floating point may lose."""
+
+_OWN_FRAME = 0.75
+"""Of the time between frames: what is shown sooner after one is its second field, or a picture that
+is only referred to. Frames of their own are farther apart."""
 
 _BAD_PACKETS = 100
 """So many that cannot be decoded, one after another, are no passing damage."""
@@ -50,13 +56,16 @@ class VideoReader:
 
     Args:
         video: a path, or an open source, which whoever opened it closes.
+        stopping: once it is set, nothing more is decoded. It is looked at between packets.
 
     Raises:
         InputError: it is missing, unreadable, no video, or has no picture stream.
         StorageUnavailableError: it is remote and cannot be reached; also by every method.
+        WorkerDrainingError: by every method that decodes, when it is stopped.
     """
 
-    def __init__(self, video: Path | Source) -> None:
+    def __init__(self, video: Path | Source, stopping: threading.Event | None = None) -> None:
+        self._stopping = stopping or threading.Event()
         self._source = open_source(video) if isinstance(video, Path) else video
         self.location = self._source.location
         self._promised: set[int] = set()
@@ -77,8 +86,13 @@ class VideoReader:
                     "give a video with pictures."
                 )
             self.stream = streams[0]
-            self.stream.codec_context.thread_type = "AUTO"
-            self.stream.codec_context.thread_count = os.cpu_count() or 1
+            codec = self.stream.codec_context
+            codec.thread_type = "AUTO"
+            # Each thread holds a frame.
+            codec.thread_count = at_once(codec.width * codec.height, DECODED)
+            # Also where a picture in the middle says that it is larger than the first. Decoders
+            # count whole blocks, so a little more than is shown.
+            codec.options = {"max_pixels": str(MOST_PIXELS * 9 // 8)}
             if self.stream.time_base is None:
                 raise InputError(
                     f"The pictures of {location} have no times; put it into a container that has "
@@ -168,18 +182,28 @@ class VideoReader:
         first = seek_to <= self.stated_start
         self._seek(seek_to)
         shown: VideoFrame | None = None
+        begins, apart = 0, self._usually_apart()
         for frame in self._decoded():
-            if _pts(frame, self.location) > wanted:
+            pts = _pts(frame, self.location)
+            if shown is not None and pts > begins:
+                apart = min(apart, pts - begins)
+            if pts > wanted:
                 if shown is None and first:
                     # The very first frame serves whatever comes before it.
                     return frame
                 break
-            shown = frame
+            shown, begins = frame, pts
         if shown is None or any(
-            _pts(shown, self.location) < pts <= wanted for pts in self._promised
+            begins < pts <= wanted and (math.isinf(apart) or pts - begins >= _OWN_FRAME * apart)
+            for pts in self._promised
         ):
             return None
         return shown
+
+    def _usually_apart(self) -> float:
+        """The time between frames as the container says it; infinite where it says nothing."""
+        rate = self.stream.average_rate
+        return float(1 / (rate * self._base)) if rate else math.inf
 
     def _seek(self, seconds: float) -> None:
         self._promised.clear()
@@ -200,6 +224,10 @@ class VideoReader:
         packets = self.container.demux(self.stream)
         bad = 0
         while bad < _BAD_PACKETS:
+            if self._stopping.is_set():
+                raise WorkerDrainingError(
+                    f"This worker is leaving; another goes on with {self.location}."
+                )
             try:
                 packet = next(packets, None)
                 if packet is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -21,11 +22,16 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture and the two lines below it."""
+    """A picture as small as it is shown, RGB, and the two lines below it."""
 
     image: Image
     first: str
     second: str
+
+    @classmethod
+    def of(cls, image: Image, first: str, second: str) -> Self:
+        """The tile of a picture of any size; what is transparent shows a chequerboard."""
+        return cls(_tile(image), first, second)
 
 
 def shown_of(count: int) -> list[int]:
@@ -36,7 +42,7 @@ def shown_of(count: int) -> list[int]:
 
 
 def contact_sheet(title: str, tiles: Sequence[Tile]) -> bytes:
-    """A PNG with a title and the pictures in rows; what is transparent shows a chequerboard.
+    """A PNG with a title and the pictures in rows.
 
     Args:
         title: ASCII, as the captions are: OpenCV's letters know no others.
@@ -52,7 +58,7 @@ def contact_sheet(title: str, tiles: Sequence[Tile]) -> bytes:
     for number, tile in enumerate(tiles):
         left = _GAP + number % columns * across
         top = _TITLE + number // columns * down
-        small = _tile(tile.image)
+        small = tile.image
         high, wide = small.shape[:2]
         y, x = top + (_TILE - high) // 2, left + (_TILE - wide) // 2
         sheet[y : y + high, x : x + wide] = bgr(small)

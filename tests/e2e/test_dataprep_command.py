@@ -46,6 +46,13 @@ def test_a_data_set_is_made_once_and_then_answers_at_once(program: Stope) -> Non
         assert decode_png((folder / f"data/contact-{name}.png").read_bytes()).shape[2] == 3
     assert digest_file(folder / "match.mp4") == before
 
+    other = program.here(
+        *("dataprep", str(folder / "match.mp4"), "--frames", "5", "-o", str(folder / "data"))
+    )
+    assert other.returncode == 2
+    assert "the data set of another job" in other.stderr
+    assert "preparing" not in other.stderr, "nothing was begun"
+
     again = program.here("dataprep", str(folder / "match.mp4"), *FACES, "-o", str(folder / "two"))
     assert again.returncode == 0, again.stderr
     assert (folder / "two/manifest.jsonl").read_text().splitlines() == lines

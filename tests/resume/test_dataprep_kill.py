@@ -1,166 +1,122 @@
-"""Data preparation, really killed after every step and inside the loops over frames and crops.
+"""Data preparation, really killed, and gone on with by a new process on another working folder.
 
-Each time a new process with an empty memory goes on, in another working folder. Nothing that was
-committed is done again, and the data set is the one of a run that was left alone.
+Killed after every step, inside every loop over frames and crops, and between what is stored and its
+commit; with fresh records and another server, from the checkpoint alone; and on a bucket. Nothing
+that was committed is done again, and the data set is the one of a run that was left alone.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
 from client import JobClient
-from stope.artifacts import ArtifactStore
 from stope.dev_server import DevServer
 from stope.identity import digest_file
-from stope.models.dataprep import Frames
-from stope.models.job import JobStatus
+from stope.models.dataprep import Dataset, Frames
+from stope.models.job import JsonObject
 from stope.settings import Settings
 from stope.steps.cache import ContextCache
 from stope.steps.identity import checkpoint_path, run_guid_of
 from stope.steps.store import ValueStore
 from stope.vision.pipeline import PIPELINE
+from tests.object_servers import ObjectServer
+from tests.resume.preparing import CONFIG, Place, finished
 from tests.videos import football
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[2]
-CONFIG = {"detector": "face", "frames": 5, "by": "frame", "augment": 2}
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = [step.name for step in PIPELINE.steps]
-BEFORE = {
-    "extract_frames": "extract_frames 2",
-    "calculate_background_mask": "calculate_backgr 7",
-    "detect_subjects": "detect_subjects 2",
-    "augment_crops": "augment_crops 2",
+IN_THE_LOOP = {
+    "extract_frames": "before extract_frames 3",
+    "calculate_background_mask": "after calculate_backgr 7",
+    "detect_subjects": "after detect_subjects 2",
+    "extract_crops": "before extract_crops 3",
+    "remove_crop_background": "before remove_crop_back 2",
+    "augment_crops": "after augment_crops 2",
 }
 """Units in the middle of these steps; the seventh of the background is a mask."""
 
-DEATHS = [death for step in STEPS for death in (BEFORE.get(step), f"step {step}") if death]
+BEFORE_ITS_RECORD = "before step detect_subjects"
 
 
-@dataclass(frozen=True)
-class Place:
-    """Records and artifacts that outlive the folders of the workers."""
+def deaths() -> Iterator[str]:
+    for step in STEPS:
+        if step in IN_THE_LOOP:
+            yield IN_THE_LOOP[step]
+        if BEFORE_ITS_RECORD.endswith(step):
+            yield BEFORE_ITS_RECORD
+        yield f"after step {step}"
 
-    folder: Path
-    server: DevServer
 
-    @property
-    def settings(self) -> Settings:
-        info = self.server.running()
-        assert info is not None
-        return Settings(
-            home=self.folder / "client",
-            database_url=f"sqlite:///{self.folder / 'records.db'}",
-            artifacts_url=(self.folder / "artifacts").as_uri(),
-            temporal_address=info.address,
-            heartbeat_timeout=2,
-        )
-
-    @property
-    def journal(self) -> Path:
-        return self.folder / "journal.tsv"
-
-    @contextmanager
-    def worker(self, number: int, die_after: str = "") -> Iterator[subprocess.Popen[bytes]]:
-        """A worker with a home and a working folder of its own."""
-        settings, home = self.settings, self.folder / f"worker{number}"
-        home.mkdir()
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("STOPE_", "TEMPORAL_"))
-        }
-        environment = kept | {
-            "STOPE_HOME": str(home),
-            "STOPE_DATABASE_URL": str(settings.database_url),
-            "STOPE_ARTIFACTS_URL": str(settings.artifacts_url),
-            "TEMPORAL_ADDRESS": str(settings.temporal_address),
-            "PYTHONPATH": str(ROOT),
-            "JOURNAL": str(self.journal),
-            "DIE_AFTER": die_after,
-        }
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.resume.dying_worker"],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                cwd=home,
-            )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait(timeout=60)
-
-    def notes(self) -> list[list[str]]:
-        return [line.split("\t") for line in self.journal.read_text().splitlines()]
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    yield from running(tmp_path_factory.mktemp("server"))
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[DevServer]:
-    server = DevServer(Settings(home=tmp_path / "server", temporal_port=0, temporal_address=None))
+def another_server(tmp_path: Path) -> Iterator[DevServer]:
+    yield from running(tmp_path / "another-server")
+
+
+def running(home: Path) -> Iterator[DevServer]:
+    server = DevServer(Settings(home=home, temporal_port=0, temporal_address=None))
     server.ensure()
     yield server
     server.stop()
 
 
-def place(tmp_path: Path, name: str, server: DevServer) -> Place:
-    (tmp_path / name).mkdir()
-    return Place(tmp_path / name, server)
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return football(tmp_path_factory.mktemp("video") / "match.mp4")
 
 
-async def finished(client: JobClient, job_id: str) -> None:
-    async def is_done() -> bool:
-        status = (await client.job(job_id)).status
-        assert status not in (JobStatus.FAILED, JobStatus.SUCCEEDED_WITH_GAPS)
-        return status is JobStatus.SUCCEEDED
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory, server: DevServer, video: Path) -> Dataset:
+    """What a run makes that is left alone."""
+    alone = Place(tmp_path_factory.mktemp("alone") / "place", server)
 
-    await until(is_done, f"the end of {job_id}", 240)
+    async def prepare() -> Dataset:
+        async with JobClient(alone.settings) as client:
+            # Its own id: on one server two runs of the same job would be one workflow.
+            job_id = await client.create_dataprep([video], CONFIG, run_guid="alone")
+            await client.start_job(job_id)
+            with alone.worker(0):
+                await finished(client, job_id)
+            return await client.dataset(job_id)
+
+    return asyncio.run(prepare())
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+async def checkpoint_file(place: Place, run_guid: str) -> JsonObject:
+    data = await place.store().read_named(checkpoint_path(run_guid))
+    assert data is not None
+    found: JsonObject = json.loads(data)
+    return found
+
+
 async def test_killed_at_every_step_and_in_the_loops_it_makes_the_same_data_set(
-    tmp_path: Path, server: DevServer
+    tmp_path: Path, server: DevServer, video: Path, wanted: Dataset
 ) -> None:
-    video = football(tmp_path / "match.mp4")
-    before = (digest_file(video), video.stat().st_mtime_ns, video.stat().st_ino)
-
-    alone = place(tmp_path, "alone", server)
-    async with JobClient(alone.settings) as client:
-        # Its own id: on one server two runs of the same job would be one workflow.
-        job_id = await client.create_dataprep([video], CONFIG, run_guid="alone")
-        await client.start_job(job_id)
-        with alone.worker(0):
-            await finished(client, job_id)
-        wanted = await client.dataset(job_id)
-
-    killed = place(tmp_path, "killed", server)
+    before = state(video)
+    killed = Place(tmp_path / "killed", server)
     async with JobClient(killed.settings) as client:
         job_id = await client.create_dataprep([video], CONFIG, keep_checkpoint=True)
         await client.start_job(job_id)
-        for number, death in enumerate(DEATHS):
-            with killed.worker(number, death) as process:
-
-                async def is_dead(process: subprocess.Popen[bytes] = process) -> bool:
-                    return process.poll() is not None
-
-                await until(is_dead, f"the death after {death}")
-                assert process.returncode == -signal.SIGKILL, death
-        with killed.worker(len(DEATHS)):
+        number = 0
+        for number, death in enumerate(deaths(), start=1):
+            await killed.dies(number, death)
+            if death.startswith("before"):
+                await what_was_lost_is_stored_and_not_committed(killed)
+        with killed.worker(number + 1):
             await finished(client, job_id)
         found = await client.dataset(job_id)
         job = await client.job(job_id)
@@ -170,19 +126,107 @@ async def test_killed_at_every_step_and_in_the_loops_it_makes_the_same_data_set(
     assert len(found.images) > 5
     times = Counter(key for _, key in killed.notes())
     assert set(times.values()) == {1}, "nothing that was committed was done again"
+    assert killed.lost().keys() <= times.keys(), "what was not, was"
     assert [name for name, _ in killed.notes() if name.startswith("step ")] == [
         f"step {name}" for name in STEPS
     ]
 
-    artifacts = ArtifactStore(str(killed.settings.artifacts_url))
-    assert await artifacts.read_named(checkpoint_path(run_guid_of(job))) is not None
-    values = ValueStore(artifacts, ContextCache())
-    async with JobClient(killed.settings) as client:
-        checkpoint = await client.checkpoint(job_id)
-    assert checkpoint is not None
-    context = checkpoint["context"]
+    values = ValueStore(killed.store(), ContextCache())
+    context = (await checkpoint_file(killed, run_guid_of(job)))["context"]
     assert isinstance(context, dict)
     frames = (await values.value("frames", context["frames"], Frames)).frames
     pixels = await values.load(frames[0].digest, np.ndarray)
     assert (pixels.shape, pixels.dtype) == ((270, 480, 3), np.uint8)
-    assert (digest_file(video), video.stat().st_mtime_ns, video.stat().st_ino) == before
+    assert state(video) == before
+
+
+def state(video: Path) -> tuple[str, int, int]:
+    return digest_file(video), video.stat().st_mtime_ns, video.stat().st_ino
+
+
+async def what_was_lost_is_stored_and_not_committed(place: Place) -> None:
+    key, digests = list(place.lost().items())[-1]
+    assert key not in {committed for _, committed in place.notes()}
+    assert digests
+    store = place.store()
+    assert all([await store.exists(digest) for digest in digests])
+
+
+async def test_with_fresh_records_it_goes_on_from_the_checkpoint_file_alone(
+    tmp_path: Path, server: DevServer, another_server: DevServer, video: Path, wanted: Dataset
+) -> None:
+    first = Place(tmp_path / "first", server)
+    async with JobClient(first.settings) as client:
+        job_id = await client.create_dataprep([video], CONFIG, run_guid="handed-on")
+        await client.start_job(job_id)
+        await first.dies(1, "before remove_crop_back 2")
+    left = await checkpoint_file(first, "handed-on")
+    over = left["completed_steps"]
+    assert over == STEPS[: STEPS.index("remove_crop_background")]
+
+    second = Place(tmp_path / "second", another_server, str(first.settings.artifacts_url))
+    async with JobClient(second.settings) as client:
+        again = await client.create_dataprep(
+            [video], CONFIG, run_guid="handed-on", keep_checkpoint=True
+        )
+        await client.start_job(again)
+        with second.worker(1):
+            await finished(client, again)
+        found = await client.dataset(again)
+
+    assert again == job_id
+    assert found == wanted
+    done_again = {name for name, _ in second.notes() if not name.startswith("step ")}
+    assert done_again == {"remove_crop_back", "augment_crops", "create_training_"}
+    summaries = (await checkpoint_file(second, "handed-on"))["steps_summary"]
+    earlier = left["steps_summary"]
+    assert isinstance(summaries, dict)
+    assert isinstance(earlier, dict)
+    for step in over:
+        assert summaries[step] == earlier[step] | {"status": "skipped"}
+
+
+async def test_on_a_bucket_it_is_killed_resumed_and_cleaned(
+    tmp_path: Path,
+    server: DevServer,
+    gcs_server: ObjectServer,
+    video: Path,
+    wanted: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in gcs_server.env.items():
+        monkeypatch.setenv(name, value)
+    bucket = gcs_server.new_bucket()
+    gcs_server.overwrite(bucket, "videos/match.mp4", await asyncio.to_thread(video.read_bytes))
+    url = f"gs://{bucket}/videos/match.mp4"
+    before = about_object(gcs_server, bucket, "videos%2Fmatch.mp4")
+    place = Place(tmp_path / "bucket", server, f"gs://{bucket}/stope", dict(gcs_server.env))
+
+    async with JobClient(place.settings) as client:
+        job_id = await client.create_dataprep([url], CONFIG, run_guid="on-a-bucket")
+        await client.start_job(job_id)
+        await place.dies(1, "before extract_crops 3")
+        await what_was_lost_is_stored_and_not_committed(place)
+        assert "stope/runs/on-a-bucket/checkpoint.json" in gcs_server.keys(bucket)
+        scratch = place.home(2) / "scratch" / "steps" / "on-a-bucket"
+
+        async def is_clean() -> bool:
+            left = [key for key in gcs_server.keys(bucket) if key.startswith("stope/runs/")]
+            return not left and not scratch.exists()
+
+        with place.worker(2):
+            await finished(client, job_id)
+            await until(is_clean, "the clean-up")
+        found = await client.write_dataset(job_id, tmp_path / "data")
+
+    assert found.images == wanted.images
+    assert [known.location for known in found.videos] == [url]
+    assert set(Counter(key for _, key in place.notes()).values()) == {1}
+    for image in found.images:
+        assert digest_file(tmp_path / "data" / "images" / image.path) == image.digest
+    assert about_object(gcs_server, bucket, "videos%2Fmatch.mp4") == before
+
+
+def about_object(server: ObjectServer, bucket: str, key: str) -> dict[str, object]:
+    found = httpx.get(f"{server.base}/storage/v1/b/{bucket}/o/{key}").raise_for_status().json()
+    return {name: found[name] for name in ("name", "size", "md5Hash", "generation", "updated")}

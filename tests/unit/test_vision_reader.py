@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import struct
+import threading
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from stope.errors import InputError
+from stope.errors import InputError, UnitError, WorkerDrainingError
+from stope.vision import memory
+from stope.vision import probe as probe_module
+from stope.vision import reader as reader_module
 from stope.vision.frames import sample_times
 from stope.vision.probe import probe_video
 from stope.vision.reader import VideoReader
@@ -104,6 +108,64 @@ def test_a_video_that_breaks_off_is_sampled_as_far_as_it_goes(tmp_path: Path) ->
             assert abs(int(taken.image[..., 0].mean()) - 20 * taken.time) <= 3
 
 
+def with_hidden_pictures(path: Path, source: Path, later: int) -> Path:
+    """The same VP8 with a picture before every key frame that is decoded, and never shown.
+
+    It is the one before, once more, with the bit for showing it taken out (RFC 6386, 9.1), so many
+    milliseconds after that one. The key frame does away with what it does to later pictures.
+    """
+    with av.open(str(source)) as read, av.open(str(path), mode="w") as write:
+        stream = write.add_stream_from_template(read.streams.video[0])
+        before: av.Packet | None = None
+        for packet in read.demux(video=0):
+            if packet.pts is None:
+                continue
+            if before is not None and packet.is_keyframe:
+                body = bytearray(bytes(before))
+                body[0] &= ~0x10
+                hidden = av.Packet(bytes(body))
+                hidden.time_base = before.time_base
+                hidden.pts = hidden.dts = before.pts + later
+                hidden.stream = stream
+                write.mux(hidden)
+            before = av.Packet(bytes(packet))
+            before.time_base, before.pts = packet.time_base, packet.pts
+            packet.stream = stream
+            write.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("later", [1, 50], ids=["a reference", "as late as a second field"])
+def test_a_picture_that_is_never_shown_is_no_lost_frame(tmp_path: Path, later: int) -> None:
+    plain_video = write_video(
+        tmp_path / "plain.webm", numbered(40), codec="libvpx", options={"g": "8"}
+    )
+    path = with_hidden_pictures(tmp_path / "v.webm", plain_video, later)
+
+    with VideoReader(path) as reader, VideoReader(plain_video) as without:
+        assert sum(1 for _ in reader.times_from(0)) == 40
+        for number in range(40):
+            taken, known = (one.at(number * 0.1 + 0.09) for one in (reader, without))
+            assert taken.time == pytest.approx(number * 0.1, abs=0.002)
+            np.testing.assert_array_equal(taken.image, known.image)
+
+
+def test_a_reader_that_is_stopped_decodes_no_more(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", numbered(60), options={"g": "250"})
+    stopping = threading.Event()
+
+    with VideoReader(path, stopping) as reader:
+        times = reader.times_from(0)
+        next(times)
+        stopping.set()
+        with pytest.raises(WorkerDrainingError, match=r"another goes on with .*v\.mp4"):
+            list(times)
+        with pytest.raises(WorkerDrainingError):
+            reader.at(1.0)
+    with pytest.raises(WorkerDrainingError):
+        probe_video(path, 1, stopping)
+
+
 def test_a_picture_filmed_upright_is_turned_upright(tmp_path: Path) -> None:
     image = plain(128, 96, (10, 200, 30))
     image[:20, :30] = (250, 0, 0)
@@ -149,11 +211,46 @@ def test_what_is_no_video_is_said_in_a_sentence(tmp_path: Path) -> None:
             probe_video(path)
 
 
-def test_too_small_and_too_short_are_said_in_a_sentence(tmp_path: Path) -> None:
+def test_too_small_is_said_in_a_sentence(tmp_path: Path) -> None:
     small = lossless(tmp_path / "small.mkv", numbered(3, width=96, height=48))
     with pytest.raises(InputError, match=r"too small.*96x48.*at least 64"):
         probe_video(small)
 
+
+def test_too_large_is_said_in_a_sentence_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lossless(tmp_path / "v.mkv", numbered(3, width=128, height=96))
+    monkeypatch.setattr(probe_module, "MOST_PIXELS", 128 * 96)
+    assert probe_video(path).width == 128
+
+    monkeypatch.setattr(probe_module, "MOST_PIXELS", 128 * 96 - 1)
+    monkeypatch.setattr(VideoReader, "_decoded", lambda _reader: pytest.fail("it was decoded"))
+    with pytest.raises(InputError, match=r"too large \(128x96.*at most.*smaller first"):
+        probe_video(path)
+
+
+def test_a_picture_that_grows_too_large_on_the_way_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "v.mp4", numbered(20, width=128, height=96))
+    monkeypatch.setattr(reader_module, "MOST_PIXELS", 128 * 96 * 3 // 4)
+
+    with VideoReader(path) as reader, pytest.raises(UnitError, match="cannot be decoded"):
+        reader.at(1.0)
+
+
+def test_large_pictures_are_fewer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "CORES", 64)
+
+    assert memory.at_once(1280 * 720) == 64
+    assert 1 < memory.at_once(3840 * 2160) < 16
+    assert memory.at_once(7680 * 4320) * 7680 * 4320 * memory.IN_WORK <= memory.ROOM
+    assert memory.at_once(100 * memory.MOST_PIXELS) == 1
+    assert memory.at_once(0) == 64
+
+
+def test_too_short_is_said_in_a_sentence(tmp_path: Path) -> None:
     short = football(tmp_path / "short.mp4", frames=5)
     with pytest.raises(InputError, match=r"has 5 frames.*20 are asked for.*--frames"):
         probe_video(short, least_frames=20)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,21 +16,24 @@ from temporalio import activity
 from temporalio.client import Client
 
 from client import JobFailedError
-from stope.errors import UsageError
+from stope.errors import UnitError, UsageError
 from stope.identity import digest_file
 from stope.models.dataprep import DataPrepConfig, Dataset, SetName
 from stope.models.job import JobStatus, JsonObject
-from stope.models.vision import Augmentation
+from stope.models.vision import Augmentation, Box
 from stope.records.uses import ARTIFACT, RunUses
 from stope.settings import Settings
 from stope.steps.context import StepContext
+from stope.vision import memory
 from stope.vision.augment import augmented
 from stope.vision.crops import cut
 from stope.vision.image import Image, decode_png
-from stope.vision.reader import VideoReader
+from stope.vision.reader import TimedFrame, VideoReader
+from stope.vision.sheet import Tile, contact_sheet
 from stope.vision.steps import crops as crop_steps
+from stope.vision.steps import sets as set_steps
 from tests.contract.test_detectors import square_model
-from tests.videos import football, lossless, panned, plain, write_video
+from tests.videos import FACE, football, lossless, panned, plain, write_video
 from tests.waiting import until
 from tests.workflows.lab import becomes
 from tests.workflows.scripted_steps import StepsLab, open_steps_lab
@@ -118,17 +122,29 @@ async def test_the_sets_share_nothing_and_every_line_leads_back(lab: StepsLab, v
     assert not {image.digest for image in train} & {image.digest for image in validation}
     assert all(image.augmentation is None for image in validation)
     assert len(train) == 3 * len([image for image in train if image.augmentation is None])
-    boxes = {round(100 * number): box for number, (_, box) in enumerate(panned(frames=24))}
+    photographs = {round(100 * number): box for number, (_, box) in enumerate(panned(frames=24))}
     for image in dataset.images:
         assert image.video == before[0]
-        x, y, width, height = boxes[round(1000 * image.time)]
-        assert x <= image.box.x
-        assert image.box.right <= x + width
-        assert y <= image.box.y
-        assert image.box.bottom <= y + height
+        face = face_in(photographs[round(1000 * image.time)], image.box.frame)
+        assert image.box.overlap(face) > 0.5
         stored = decode_png((lab.home / "data/images" / image.path).read_bytes())
         assert stored.shape[2] == 4, "the field is transparent"
     assert state(video) == before
+
+
+def face_in(photograph: tuple[int, int, int, int], frame: int) -> Box:
+    """Where the face is in a frame that shows the photograph of the astronaut there."""
+    left, top, width, height = photograph
+    x, y, wide, high = FACE
+    return Box(
+        frame=frame,
+        x=round(left + x * width),
+        y=round(top + y * height),
+        width=round(wide * width),
+        height=round(high * height),
+        score=1,
+        label="face",
+    )
 
 
 async def test_what_the_worker_made_it_does_not_read_again(lab: StepsLab, video: Path) -> None:
@@ -236,6 +252,67 @@ async def test_frames_that_cannot_be_decoded_are_named_gaps(lab: StepsLab, tmp_p
     assert len(times) == 8
     assert not [time for time in times if 2 <= time < 4]
     assert any("4 of 12 samples" in note for note in dataset.notes)
+
+
+async def test_after_its_gaps_were_tried_again_it_is_written_to_its_own_folder(
+    lab: StepsLab, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, away = VideoReader.at, threading.Event()
+
+    def at_first(reader: VideoReader, seconds: float) -> TimedFrame:
+        if seconds > 1.5 and away.is_set():
+            raise UnitError("This frame cannot be decoded.")
+        return at(reader, seconds)
+
+    monkeypatch.setattr(VideoReader, "at", at_first)
+    away.set()
+    async with lab.working(), lab.client() as client:
+        job_id = await client.create_dataprep([video], FACES | {"frames": 6})
+        await client.process_job(job_id)
+        first = await client.write_dataset(job_id, lab.home / "data")
+        away.clear()
+        await client.retry(job_id, gaps=True)
+        await becomes(client, job_id, JobStatus.SUCCEEDED)
+        second = await client.write_dataset(job_id, lab.home / "data")
+        await client.write_dataset(job_id, lab.home / "anew")
+
+    assert len(first.images) < len(second.images)
+    assert files(lab.home / "data") == files(lab.home / "anew")
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in found}
+
+
+async def test_where_pictures_are_large_few_are_in_memory_at_once(
+    lab: StepsLab, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, int | None] = {}
+    shown: list[int] = []
+    run_units = StepContext.run_units
+
+    async def noted(step: StepContext[DataPrepConfig], *args: Any, **named: Any) -> Any:
+        asked[step.step] = named.get("concurrency")
+        return await run_units(step, *args, **named)
+
+    def drawn(title: str, tiles: Sequence[Tile]) -> bytes:
+        shown.extend(max(tile.image.shape[:2]) for tile in tiles)
+        return contact_sheet(title, tiles)
+
+    monkeypatch.setattr(memory, "CORES", 64)
+    monkeypatch.setattr(memory, "ROOM", 3 * 480 * 270 * memory.IN_WORK)
+    monkeypatch.setattr(StepContext, "run_units", noted)
+    monkeypatch.setattr(set_steps, "contact_sheet", drawn)
+    async with lab.working():
+        _, dataset = await prepare(lab, [video], FACES | {"margin": 1})
+
+    frames = ("calculate_background_mask", "detect_subjects", "extract_crops")
+    assert [asked[step] for step in (*frames, "remove_crop_background")] == [3] * 4
+    crop = max(image.crop[2] * image.crop[3] for image in dataset.images)
+    assert asked["augment_crops"] == memory.at_once(crop, memory.AUGMENTED) < 10
+    assert len(shown) == len(dataset.images)
+    assert max(max(image.crop[2:]) for image in dataset.images) > 112 >= max(shown)
 
 
 async def test_a_cancellation_leaves_the_video_alone_and_the_rest_goes_on_later(

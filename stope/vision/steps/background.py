@@ -14,12 +14,13 @@ from stope.models.dataprep import (
     FrameRecord,
     Frames,
     MaskRecord,
+    largest,
 )
 from stope.models.vision import FieldColour
 from stope.steps.context import StepContext
 from stope.units import Unit
 from stope.vision.background import ColourCount, background_mask, count_colours, dominant_colour
-from stope.vision.extra import CORES
+from stope.vision.memory import at_once
 from stope.vision.steps.holding import hold
 
 
@@ -30,8 +31,9 @@ async def calculate_background_mask(step: StepContext[DataPrepConfig]) -> Mappin
         videos = frames[-1].video + 1
         none = Backgrounds(fields=(None,) * videos, masks=(None,) * len(frames))
         return {"backgrounds": none}
-    fields = await _fields(step, frames)
-    masks = await _masks(step, frames, fields)
+    beside = at_once(largest(frames))
+    fields = await _fields(step, frames, beside)
+    masks = await _masks(step, frames, fields, beside)
     for number, field in enumerate(fields, start=1):
         step.metadata[f"video{number}"] = (
             "no field" if field is None else f"hues {field.low} to {field.high} of 180"
@@ -40,7 +42,7 @@ async def calculate_background_mask(step: StepContext[DataPrepConfig]) -> Mappin
 
 
 async def _fields(
-    step: StepContext[DataPrepConfig], frames: tuple[FrameRecord, ...]
+    step: StepContext[DataPrepConfig], frames: tuple[FrameRecord, ...], beside: int
 ) -> tuple[FieldColour | None, ...]:
     async def count(unit: Unit[FrameRecord]) -> ColourCount:
         pixels = await step.load(unit.item.digest, np.ndarray)
@@ -50,7 +52,7 @@ async def _fields(
         [step.unit(f"colours_{frame.id}", frame, "colours", frame.digest) for frame in frames],
         count,
         output=ColourCount,
-        concurrency=CORES,
+        concurrency=beside,
     )
     return tuple(
         dominant_colour(
@@ -68,6 +70,7 @@ async def _masks(
     step: StepContext[DataPrepConfig],
     frames: tuple[FrameRecord, ...],
     fields: tuple[FieldColour | None, ...],
+    beside: int,
 ) -> tuple[MaskRecord | None, ...]:
     async def cover(unit: Unit[tuple[FrameRecord, FieldColour]]) -> MaskRecord:
         frame, field = unit.item
@@ -80,7 +83,7 @@ async def _masks(
         field = fields[frame.video]
         if field is not None:
             units.append(step.unit(f"mask_{frame.id}", (frame, field), "mask", frame.digest, field))
-    covered = await step.run_units(units, cover, output=MaskRecord, concurrency=CORES)
+    covered = await step.run_units(units, cover, output=MaskRecord, concurrency=beside)
     if covered.reused:
         await hold(step, (mask.digest for mask in covered.outputs.values()), "mask")
     return tuple(covered.outputs.get(f"mask_{frame.id}") for frame in frames)

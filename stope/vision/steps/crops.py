@@ -21,6 +21,7 @@ from stope.models.dataprep import (
     FrameRecord,
     Frames,
     SetName,
+    largest,
     subject_id,
 )
 from stope.models.frozen import Frozen
@@ -30,8 +31,8 @@ from stope.steps.values import Picture
 from stope.units import Unit
 from stope.vision.augment import AUGMENT_VERSION, augmented, plan_augmentations
 from stope.vision.crops import crop_rectangle, cut, without_background
-from stope.vision.extra import CORES
 from stope.vision.image import Image, Mask
+from stope.vision.memory import AUGMENTED, at_once
 from stope.vision.sets import group_of, sets_of
 from stope.vision.steps.holding import hold
 from stope.vision.subjects import Look, link_subjects, look_of
@@ -75,7 +76,7 @@ async def extract_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, objec
         for place, (frame, seen) in enumerate(zip(frames, detections.frames, strict=True))
         if seen is not None and seen.boxes
     ]
-    done = await step.run_units(units, do, output=FrameCrops, concurrency=CORES)
+    done = await step.run_units(units, do, output=FrameCrops, concurrency=at_once(largest(frames)))
     crops = [crop for found in done.outputs.values() for crop in found.crops]
     linked = await asyncio.to_thread(_with_subjects, crops, frames)
     if done.reused:
@@ -126,7 +127,7 @@ async def remove_crop_background(step: StepContext[DataPrepConfig]) -> Mapping[s
         if mask is not None:
             cuts = [(crop.digest, crop.rectangle) for crop in of_frame]
             units.append(step.unit(frames[place].id, (mask.digest, of_frame), mask.digest, cuts))
-    done = await step.run_units(units, do, output=Digests, concurrency=CORES)
+    done = await step.run_units(units, do, output=Digests, concurrency=at_once(largest(frames)))
     bare_of: dict[str, Digest] = {}
     for unit in units:
         if unit.id in done.outputs:
@@ -172,7 +173,10 @@ async def augment_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, objec
         step.unit(crop.id, (crop, planned), AUGMENT_VERSION, crop.digest, list(planned))
         for crop, planned in planned_of
     ]
-    done = await step.run_units(units, do, output=CropImages, concurrency=CORES)
+    pixels = max((crop.rectangle[2] * crop.rectangle[3] for crop, _ in planned_of), default=0)
+    done = await step.run_units(
+        units, do, output=CropImages, concurrency=at_once(pixels, AUGMENTED)
+    )
     digests = [image.digest for made in done.outputs.values() for image in made.images]
     if done.reused:
         await hold(step, digests, "augmented")

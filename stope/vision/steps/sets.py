@@ -95,10 +95,11 @@ async def _sheets(
 ) -> dict[SetName, Digest]:
     async def draw(unit: Unit[tuple[str, list[ImageRecord]]]) -> Sheet:
         title, shown = unit.item
-        tiles = [
-            Tile((await step.load(image.digest, Picture)).pixels, *_captions(image))
-            for image in shown
-        ]
+        tiles: list[Tile] = []
+        for image in shown:
+            # Shrunk one by one: all of them as large as they are might not fit into the memory.
+            pixels = (await step.load(image.digest, Picture)).pixels
+            tiles.append(await asyncio.to_thread(Tile.of, pixels, *_captions(image)))
         png = await asyncio.to_thread(contact_sheet, title, tiles)
         return Sheet(digest=await step.artifacts.put(png, "contact sheet"))
 

@@ -9,14 +9,22 @@ from itertools import groupby
 import numpy as np
 
 from stope.errors import InputError
-from stope.models.dataprep import DataPrepConfig, Detections, FrameBoxes, FrameRecord, Frames
+from stope.models.dataprep import (
+    DataPrepConfig,
+    Detections,
+    FrameBoxes,
+    FrameRecord,
+    Frames,
+    largest,
+)
 from stope.models.frozen import Frozen
 from stope.models.vision import Digest
 from stope.steps.context import StepContext
 from stope.units import Unit
-from stope.vision.detector import Detector
+from stope.vision.detector import STUDY_LONGEST, Detector
 from stope.vision.detectors import STORED, open_detector
-from stope.vision.extra import CORES
+from stope.vision.image import Image, fitted
+from stope.vision.memory import at_once
 from stope.vision.steps.holding import hold
 
 
@@ -62,7 +70,7 @@ async def detect_subjects(step: StepContext[DataPrepConfig]) -> Mapping[str, obj
         ],
         look,
         output=FrameBoxes,
-        concurrency=CORES,
+        concurrency=at_once(largest(frames)),
     )
     found = tuple(done.outputs.get(frame.id) for frame in frames)
     boxes = sum(len(item.boxes) for item in found if item is not None)
@@ -94,7 +102,11 @@ async def _study(
         return {}
 
     async def study(unit: Unit[list[FrameRecord]]) -> Studied:
-        seen = [await step.load(frame.digest, np.ndarray) for frame in unit.item]
+        seen: list[Image] = []
+        for frame in unit.item:
+            # Shrunk one by one: all of them as large as they are might not fit into the memory.
+            pixels = await step.load(frame.digest, np.ndarray)
+            seen.append((await asyncio.to_thread(fitted, pixels, STUDY_LONGEST))[0])
         return Studied(digest=await step.put(await asyncio.to_thread(detector.study, seen)))
 
     units: list[Unit[list[FrameRecord]]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
@@ -28,6 +29,7 @@ from stope.vision.frames import sample_times
 from stope.vision.probe import probe_video
 from stope.vision.reader import TimedFrame, VideoReader
 from stope.vision.steps.holding import hold
+from stope.vision.threads import in_thread, stopped_in_thread
 
 _READ_AHEAD = 2
 """One frame is decoded while the one before it is stored."""
@@ -72,7 +74,10 @@ async def load_videos(step: StepContext[DataPrepConfig]) -> Mapping[str, object]
 
     async def do(unit: Unit[Video]) -> VideoProbe:
         async with _source(step, unit.item.digest) as source:
-            return await asyncio.to_thread(probe_video, source, step.config.frames)
+            stopping = threading.Event()
+            return await stopped_in_thread(
+                stopping.set, probe_video, source, step.config.frames, stopping
+            )
 
     units = [
         step.unit(f"video{number}", video, video.digest)
@@ -160,6 +165,7 @@ class _Readers:
         self._videos = videos
         self._at: int | None = None
         self._reader: VideoReader
+        self._stopping = threading.Event()
         self._busy = asyncio.Lock()
         self._stack = AsyncExitStack()
 
@@ -170,11 +176,12 @@ class _Readers:
         await self._stack.aclose()
 
     async def frame(self, number: int, seconds: float) -> TimedFrame:
-        """The frame that a video shows at a time."""
+        """The frame that a video shows at a time. Once a call was cancelled there are no more."""
         async with self._busy:
             if self._at != number:
                 await self._open(number)
-            return await asyncio.to_thread(self._reader.at, seconds)
+            # The container is closed when the thread is out of it: FFmpeg would read freed memory.
+            return await stopped_in_thread(self._stopping.set, self._reader.at, seconds)
 
     async def _open(self, number: int) -> None:
         await self._stack.aclose()
@@ -183,6 +190,9 @@ class _Readers:
         source = await self._stack.enter_async_context(_source(self._step, digest))
         # Once for each attempt, before the first frame: the frames are named by its digest.
         await asyncio.to_thread(check_content, source, digest)
-        reader = await asyncio.to_thread(VideoReader, source)
-        self._reader = self._stack.enter_context(reader)
+
+        def enter() -> None:
+            self._reader = self._stack.enter_context(VideoReader(source, self._stopping))
+
+        await in_thread(enter)
         self._at = number

@@ -1,0 +1,34 @@
+"""How large pictures may be, and how many are worked on at once."""
+
+from __future__ import annotations
+
+import os
+
+CORES = os.cpu_count() or 1
+"""Units that a step works on at once, each in a thread of its own, where there is room."""
+
+MOST_PIXELS = 8192 * 8192
+"""Of a picture: two hundred megabytes as RGB. A file of some kilobytes may say that it has more."""
+
+ROOM = 2 << 30
+"""Bytes for pictures in work, whatever the number of cores; what is kept besides is bounded by
+itself (``stope.steps.cache``)."""
+
+IN_WORK = 24
+"""Bytes for each pixel: the frame, the same in another form, and masks."""
+
+AUGMENTED = 144
+"""The same while it is augmented: in floating point, some times over."""
+
+DECODED = 3
+"""The same of a frame that the decoder holds."""
+
+
+def at_once(pixels: int, each: int = IN_WORK) -> int:
+    """How many pictures are worked on at once: one for each core, fewer where they are large.
+
+    Args:
+        pixels: of the largest.
+        each: bytes for each pixel.
+    """
+    return max(1, min(CORES, ROOM // max(1, pixels * each)))
