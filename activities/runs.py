@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 from temporalio import activity
 
+from activities.episode_run import EpisodeRun
 from activities.failures import translated
 from activities.lost import close_lost_runs
 from activities.services import Services
 from activities.stage_shell import done_from_result, done_from_run, ended_before
 from stope import names
-from stope.errors import PermanentError, TransientError
+from stope.errors import PermanentError
 from stope.following import open_following, open_stage_job
 from stope.models.checkpoint import CheckpointError, CheckpointMeta, PipelineCheckpoint
 from stope.models.job import Job, JobInput, JobRun, JobStatus, JobType, JsonObject
@@ -32,8 +34,10 @@ from stope.models.messages import (
 from stope.models.route import handed_to, stages_of
 from stope.run_metrics import LOWEST
 from stope.scope import scope_of
-from stope.stage import open_mirror, resumed_checkpoint
-from stope.steps.checkpoint import ended, write_file
+from stope.stage import open_mirror
+from stope.steps.checkpoint import ended, only_newer, write_file
+from stope.steps.episode import parts_of, shown_in
+from stope.upload.places import check_access
 
 
 class RunActivities:
@@ -71,10 +75,7 @@ class RunActivities:
         handed: JsonObject = {}
         if job.parent_id is not None:
             pipeline_run = await self._services.jobs.last_run(job.parent_id)
-            results = _checkpoint_of(pipeline_run).results if pipeline_run else {}
-            for result in results.values():
-                parts = result.get("result")
-                handed |= parts if isinstance(parts, dict) else {}
+            handed = parts_of(shown_in(pipeline_run.checkpoint).results) if pipeline_run else {}
         checkpoints = [
             one.checkpoint
             for one in reversed(runs)
@@ -88,7 +89,14 @@ class RunActivities:
         with translated():
             jobs = self._services.jobs
             pipeline = await jobs.get(request.pipeline_id)
-            source = await self._input_of(pipeline, request.stage)
+            if pipeline.config.upload_to:
+                # Said with the first stage, and not after the hours that come before the last one.
+                await check_access(pipeline.config.upload_to, self._services.settings)
+            run = await self._pipeline_run(request)
+            episode = EpisodeRun(self._services, pipeline, run)
+            if request.stage.value == episode.definition.steps[0].name:
+                await episode.open()
+            source = self._input_of(episode, request.stage)
             job = await open_stage_job(
                 jobs,
                 request.stage,
@@ -100,8 +108,26 @@ class RunActivities:
             finished = job.is_done and job.result is not None
             if request.retry_gaps and job.status is JobStatus.SUCCEEDED_WITH_GAPS:
                 finished = False
-            done = done_from_result(job.result or {}) if finished else None
+            done = None
+            if finished and await episode.is_whole(request.stage, job):
+                done = done_from_result(job.result or {})
+            else:
+                await episode.begin(request.stage, job.id)
+            # What begins is for people to see; what has ended is waited for.
+            await episode.note(wait=False)
             return StageOpened(job_id=job.id, done=done)
+
+    async def _pipeline_run(self, request: OpenStage) -> JobRun:
+        jobs = self._services.jobs
+        if request.run_id is not None:
+            return await jobs.get_run(request.run_id)
+        run = await jobs.last_run(request.pipeline_id)
+        if run is None:
+            raise PermanentError(
+                f"The pipeline {request.pipeline_id} has no run; `stope resume "
+                f"{request.pipeline_id}` begins one."
+            )
+        return run
 
     @activity.defn(name=names.OPEN_NEXT)
     async def open_next(self, request: OpenNext) -> NextOpened:
@@ -132,64 +158,54 @@ class RunActivities:
                     run.run_id, request.status, code=request.code, message=request.message
                 )
 
-    async def _input_of(self, pipeline: Job, stage: JobType) -> JobInput:
+    def _input_of(self, episode: EpisodeRun, stage: JobType) -> JobInput:
+        pipeline = episode.job
         stages = stages_of(pipeline.input.kind, pipeline.config)
         place = stages.index(stage)
         if place == 0:
             return pipeline.input
-        before = await self._result_of(pipeline, stages[place - 1])
-        source = handed_to(stage, before, self._services.artifacts.uri)
+        before = stages[place - 1].value
+        parts = episode.results.get(before, {}).get("result")
+        if not isinstance(parts, dict):
+            raise PermanentError(
+                f"The pipeline {pipeline.id} has no result of its stage {before}; run it again "
+                "and it goes on where it stands."
+            )
+        source = handed_to(stage, parts, self._services.artifacts.uri)
         if source is None:
             raise PermanentError(
-                f"The stage {stages[place - 1].value} of {pipeline.id} gives nothing that "
-                f"{stage.value} could take; `stope redo {pipeline.id} --from "
-                f"{stages[place - 1].value}` makes it again."
+                f"The stage {before} of {pipeline.id} gives nothing that {stage.value} could "
+                f"take; `stope redo {pipeline.id} --from {before}` makes it again."
             )
         return source
-
-    async def _result_of(self, pipeline: Job, stage: JobType) -> JsonObject:
-        """The result of a stage, from the pipeline's newest checkpoint that has it."""
-        run = await self._services.jobs.last_run(pipeline.id)
-        checkpoint = _checkpoint_of(run) if run else PipelineCheckpoint()
-        found = checkpoint.results.get(stage.value, {}).get("result")
-        if not isinstance(found, dict):
-            raise PermanentError(
-                f"The pipeline {pipeline.id} has no result of its stage {stage.value}; run it "
-                "again and it goes on where it stands."
-            )
-        return found
 
     @activity.defn(name=names.SAVE_STAGE)
     async def save_stage(self, request: SaveStage) -> None:
         """Note a finished stage and its result in the pipeline's checkpoint."""
         with translated():
             jobs = self._services.jobs
-            run = await jobs.get_run(request.run_id)
-            result = await self._given_by(request)
-            checkpoint = _checkpoint_of(run)
-            if request.stage.value not in checkpoint.completed_stages:
-                checkpoint.completed_stages = [*checkpoint.completed_stages, request.stage.value]
-            checkpoint.results = checkpoint.results | {request.stage.value: result}
+            run, (by, result) = await asyncio.gather(
+                jobs.get_run(request.run_id), self._given_by(request)
+            )
+            episode = EpisodeRun(self._services, await jobs.get(run.job_id), run)
+            await episode.end(request.stage, request.stage_job_id, result, by)
             # Later steps read this one: unlike a stage's mirror it must be written.
-            if not await self._write_checkpoint(request.run_id, checkpoint):
-                raise TransientError(
-                    f"Somebody else wrote the checkpoint of the run {request.run_id} at the same "
-                    "time; it is read and written again."
-                )
+            await episode.note(needed=True)
 
-    async def _given_by(self, request: SaveStage) -> JsonObject:
+    async def _given_by(self, request: SaveStage) -> tuple[JobRun | None, JsonObject]:
         """The result of the run that did a stage; its job may be made afresh by others by now."""
         jobs = self._services.jobs
-        result: JsonObject | None = None
+        by: JobRun | None = None
         if request.stage_run_id is not None:
-            result = (await jobs.get_run(request.stage_run_id)).result
+            by = await jobs.get_run(request.stage_run_id)
+        result = by.result if by is not None else None
         result = result or (await jobs.get(request.stage_job_id)).result
         if result is None:
             raise PermanentError(
                 f"The job {request.stage_job_id} has no result any more; `stope resume` of its "
                 "pipeline makes it again."
             )
-        return result
+        return by, result
 
     @activity.defn(name=names.CLOSE_PIPELINE)
     async def close_pipeline(self, request: StageRequest) -> StageDone:
@@ -197,10 +213,13 @@ class RunActivities:
         with translated():
             jobs = self._services.jobs
             job, run = await jobs.get(request.job_id), await jobs.get_run(request.run_id)
+            episode = EpisodeRun(self._services, job, run)
             if run.status.has_result and (run.result or job.result) is not None:
-                return done_from_run(run, job)
-            checkpoint = _checkpoint_of(run)
-            stages = [checkpoint.results[name] for name in checkpoint.completed_stages]
+                done = done_from_run(run, job)
+                await episode.clean(done.status)
+                return done
+            names_in_order = [step.name for step in episode.definition.steps]
+            stages = [episode.results[name] for name in names_in_order if name in episode.results]
             merged: JsonObject = {}
             gaps: list[object] = []
             for stage in stages:
@@ -222,6 +241,7 @@ class RunActivities:
                 await jobs.set_options(job.id, options)
             if not await jobs.finish_run(run.run_id, status, result=result, metrics=metrics):
                 return await ended_before(self._services, job, run)
+            await episode.clean(status)
             return StageDone(
                 run_id=run.run_id,
                 status=status,
@@ -287,20 +307,7 @@ class RunActivities:
                 ended(body, request.status, request.message, meta.error.at)
             await jobs.write_checkpoint(run.run_id, meta.attempt, meta.version, body)
             if of_steps:
-                await write_file(self._services.artifacts, body)
-
-    async def _write_checkpoint(self, run_id: str, checkpoint: PipelineCheckpoint) -> bool:
-        meta = checkpoint.stope
-        meta.version += 1
-        meta.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return await self._services.jobs.write_checkpoint(
-            run_id, meta.attempt, meta.version, checkpoint.model_dump(mode="json")
-        )
-
-
-def _checkpoint_of(run: JobRun) -> PipelineCheckpoint:
-    """A pipeline's checkpoint; an empty one where there is none, or somebody's own."""
-    return resumed_checkpoint(run.checkpoint, PipelineCheckpoint())
+                await write_file(self._services.artifacts, body, only_newer(jobs, body))
 
 
 def _meta_of(body: JsonObject) -> CheckpointMeta:

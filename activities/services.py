@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 
 from stope.artifacts import ArtifactStore
 from stope.engines import Engines
+from stope.errors import StorageRefusedError, TransientError
 from stope.leases import LeaseStore
 from stope.money.guard import Accounts
 from stope.records.database import Database
@@ -17,6 +19,8 @@ from stope.records.sources import SourceDigests
 from stope.records.units import SqlUnitStore
 from stope.records.uses import ARTIFACT, RunUses, Use
 from stope.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,12 @@ async def open_services(settings: Settings) -> Services:
     """Open the stores, bringing the records' schema up to date. No engine is loaded yet."""
     database = Database(settings.records_url)
     await database.migrate()
+    artifacts = ArtifactStore(settings.artifact_store_url, records=SourceDigests(database))
+    try:
+        await artifacts.prepare()
+    except (TransientError, StorageRefusedError) as error:
+        # Whoever needs it waits for it, or says so.
+        log.warning("%s", error)
     return Services(
         settings=settings,
         database=database,
@@ -64,6 +74,6 @@ async def open_services(settings: Settings) -> Services:
         ledger=SqlLedgerStore(database),
         knowledge=KnowledgeRecords(database),
         leases=SqlLeaseStore(database),
-        artifacts=ArtifactStore(settings.artifact_store_url),
+        artifacts=artifacts,
         engines=Engines(settings),
     )

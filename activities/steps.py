@@ -33,6 +33,7 @@ from stope.models.steps import (
     StepSummary,
     step_done,
 )
+from stope.records.sources import SourceDigests
 from stope.stage import status_of
 from stope.steps.cache import ContextCache
 from stope.steps.checkpoint import delete_file, timestamp
@@ -238,6 +239,7 @@ class StepActivities:
             units=at.services.units,
             unit_seed=at.unit_seed(step),
             max_workers=request.max_workers or self._services.settings.max_workers,
+            digests=SourceDigests(self._services.database),
         )
         units = at.services.units
         return context, StepWork(at.run, step, context, identity, key, units, values, uses)

@@ -16,19 +16,24 @@ from cli.options import (
     DeviceOption,
     DiarizeOption,
     FlagshipLlm,
+    Fresh,
+    KeepCheckpoint,
     Language,
     Llm,
     MaxTokens,
     MaxUsd,
     MaxWorkers,
     Paths,
+    RunGuid,
     SelectionOption,
     Speakers,
+    StrictResume,
     UploadTo,
     with_device,
 )
 from cli.work import begin_only, finish, say_where, work, worst
 from client import JobClient
+from stope.errors import UsageError
 from stope.models.job import Job
 from stope.settings import Settings
 from stope.sources.location import shown
@@ -54,9 +59,10 @@ def run(
     accept_cached: AcceptCachedOption = None,
     upload_to: UploadTo = None,
     device: DeviceOption = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Do everything anew; read nothing that was kept.")
-    ] = False,
+    run_guid: RunGuid = None,
+    strict_resume: StrictResume = None,
+    keep_checkpoint: KeepCheckpoint = None,
+    force: Fresh = False,
     as_json: AsJson = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Start the jobs for a running worker, and leave.")
@@ -65,13 +71,16 @@ def run(
     """Transcribe recordings, mine their claims, judge them, and write a report.
 
     A text transcript (.txt, .md, .srt, .vtt, .json) starts at mining. Ctrl-C or a crash loses
-    nothing: the same command goes on where it stood. A finished job answers at once.
+    nothing: the same command goes on where it stood, from any machine that has the same artifacts.
+    A finished job answers at once.
 
     At --max-usd or --max-tokens the run pauses; `stope resume JOB --max-usd MORE` lets it go on.
 
     Exit codes: 0 complete, 1 failed, 2 usage, 3 complete with gaps, 4 paused, 130 interrupted.
     """
     settings = with_device(settings_with_logging(), device)
+    if run_guid is not None and len(paths) > 1:
+        raise UsageError("--run-guid is of one run; give one path with it.")
     config: dict[str, object] = {
         "asr_model": asr,
         "language": language,
@@ -84,6 +93,17 @@ def run(
         "upload_to": upload_to,
     }
 
+    async def create(client: JobClient, path: str) -> Job:
+        job_id = await client.create_job(
+            "pipeline",
+            path,
+            config,
+            run_guid=run_guid,
+            strict_resume=strict_resume,
+            keep_checkpoint=keep_checkpoint,
+        )
+        return await client.job(job_id)
+
     async def begin(client: JobClient, job: Job) -> Job:
         return await client.start_job(
             job.id,
@@ -93,7 +113,7 @@ def run(
             max_tokens=max_tokens,
         )
 
-    code = start(_run(settings, paths, config, begin, force, as_json, no_wait))
+    code = start(_run(settings, paths, create, begin, force, as_json, no_wait))
     if code:
         raise typer.Exit(code)
 
@@ -101,25 +121,24 @@ def run(
 async def _run(
     settings: Settings,
     paths: list[str],
-    config: dict[str, object],
+    create: Callable[[JobClient, str], Awaitable[Job]],
     begin: Callable[[JobClient, Job], Awaitable[Job]],
     force: bool,
     as_json: bool,
     no_wait: bool,
 ) -> int:
     async with JobClient(settings) as client:
-        jobs = [
-            await client.job(await client.create_job("pipeline", path, config)) for path in paths
-        ]
-
+        jobs = [await create(client, path) for path in paths]
         open_jobs = [job for job in jobs if force or not job.status.has_result]
         if no_wait:
             return await begin_only(client, settings, jobs, partial(begin, client), as_json)
         if open_jobs and await work(client, settings, open_jobs, partial(begin, client)):
+            guid = jobs[0].config.run_guid
+            named = ["--run-guid", guid] if guid else []
             left = [path for path, job in zip(paths, jobs, strict=True) if job in open_jobs]
             status(
                 "interrupted; nothing finished is lost. Go on with: "
-                + command_line("run", *map(shown, left))
+                + command_line("run", *map(shown, left), *named)
             )
             return INTERRUPTED
         codes = [await finish(client, job.id, as_json) for job in jobs]

@@ -1,4 +1,4 @@
-"""How a run of a step pipeline ended, in a few lines."""
+"""How a run of a pipeline began and ended, in a few lines."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ def print_steps(job: Job, run: JobRun) -> None:
         took = f" in {clock(seconds)}" if isinstance(seconds, int | float) else ""
         kept = ", kept from before" if step.get("status") == "skipped" and took else ""
         out.print(f"  {name}: {step.get('status')}{took}{kept}", markup=False)
-    meta = (run.checkpoint or {}).get("stope")
-    for notice in meta.get("notices", ()) if isinstance(meta, dict) else ():
-        out.print(str(notice), style="yellow", markup=False)
+    print_notices(run)
     for gap in gaps_of(job):
         out.print(gap_line(gap), style="yellow", markup=False)
     parts = (job.result or {}).get("result")
     for name, value in parts.items() if isinstance(parts, dict) else ():
         if name not in ("pipeline", "steps"):
             out.print(f"  {name}: {value}", markup=False)
+
+
+def print_notices(run: JobRun) -> None:
+    """Why the run of a pipeline began as it did, where that needs saying."""
+    meta = (run.checkpoint or {}).get("stope")
+    for notice in meta.get("notices", ()) if isinstance(meta, dict) else ():
+        out.print(str(notice), style="yellow", markup=False)

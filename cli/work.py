@@ -21,7 +21,7 @@ from cli.models import fetch_missing
 from cli.progress import progress_view
 from cli.published import print_published
 from cli.session import working_session
-from cli.steps import print_steps
+from cli.steps import print_notices, print_steps
 from cli.summary import print_summary
 from client import JobClient
 from stope.dev_server import DevServer
@@ -133,6 +133,7 @@ async def finish(client: JobClient, job_id: str, as_json: bool) -> int:
             print_json(job_json(job, exports=[str(path) for path in paths]))
         else:
             print_summary(document, paths)
+            print_notices(run)
             print_published(job, run)
     return WITH_GAPS if job.status is JobStatus.SUCCEEDED_WITH_GAPS else 0
 

@@ -184,8 +184,10 @@ class JobAttempts(JobCreation):
                 f"The config has the unknown field {min(unknown)!r}; known are "
                 f"{', '.join(JobConfig.model_fields)}."
             )
-        wanted = self._config(job.config.model_dump() | config)
-        if wanted.for_type(job.type) == job.config.for_type(job.type):
+        # Another config has another run: a folder that was named for this one stays with it.
+        source = job.config.model_copy(update={"run_guid": ""})
+        wanted = self._config(source.model_dump() | config)
+        if wanted.for_type(job.type) == source.for_type(job.type):
             raise UsageError(
                 f"A fork of {job.id} with these settings is the job itself; change something that "
                 f"a {job.type.value} job uses."

@@ -28,6 +28,7 @@ from stope.models.route import HANDED_ON, handed_to
 from stope.models.transcript import Transcript
 from stope.recipes import recipe_of, steps_recipe
 from stope.sources.location import is_remote
+from stope.steps.identity import checked_run_guid
 from stope.steps.registry import load_pipelines
 from stope.upload.places import place_url
 
@@ -49,6 +50,9 @@ class JobCreation(JobControl):
         config: JobConfig | Mapping[str, object] | None = None,
         *,
         auto_process: bool = False,
+        run_guid: str | None = None,
+        strict_resume: bool | None = None,
+        keep_checkpoint: bool | None = None,
     ) -> str:
         """The id of the job for a request; the same request always gives the same id.
 
@@ -63,18 +67,28 @@ class JobCreation(JobControl):
                 ``enable_parallel_processing`` (False: one call at a time).
             auto_process: start it at once, without waiting, and after it the next stage, and so
                 on to the last. Workflows do that, so it survives this process.
+            run_guid: of a pipeline's run folder; default: made from input and config. With one of
+                its own the same request is another job.
+            strict_resume: a pipeline fails where what is kept of its run does not fit; default: it
+                starts afresh.
+            keep_checkpoint: a pipeline leaves its checkpoint after a success, too.
 
         Raises:
-            UsageError: an unknown type, model or config field, or an input of the wrong kind.
+            UsageError: an unknown type, model or config field, an input of the wrong kind, or
+                the last three for a job that is no pipeline.
             InputError: the file is missing or unreadable.
             StorageUnavailableError: it is remote and cannot be reached.
         """
         await self.open()
         kind = _job_type(job_type)
         given, asked = read_config(config)
+        if run_guid is not None:
+            given["run_guid"] = checked_run_guid(run_guid)
+        resuming = {"strict_resume": strict_resume, "keep_checkpoint": keep_checkpoint}
+        _check_resuming(kind, {"run_guid": given.get("run_guid") or None} | resuming)
         wanted = self._config(given)
         source = await self._input(kind, asked.file_path or str(input_id))
-        job = await self._created(kind, source, wanted, max_workers=asked.workers)
+        job = await self._created(kind, source, wanted, max_workers=asked.workers, **resuming)
         if auto_process:
             await self._jobs.set_config(job.id, wanted)
             await self.start_job(job.id, chain=True)
@@ -180,6 +194,22 @@ class JobCreation(JobControl):
                 "needs."
             )
         return source
+
+
+def _check_resuming(kind: JobType, given: Mapping[str, object]) -> None:
+    """See that what only pipelines have is given for a pipeline.
+
+    Raises:
+        UsageError: it is not, or the run id cannot be used.
+    """
+    named = [name for name, value in given.items() if value is not None]
+    if named and kind is not JobType.PIPELINE:
+        raise UsageError(
+            f"A {kind.value} job has no run folder of its own, so {', '.join(named)} cannot be "
+            "given for it; a pipeline has one."
+        )
+    if given["run_guid"] is not None:
+        checked_run_guid(str(given["run_guid"]))
 
 
 async def _is_there(location: str) -> bool:

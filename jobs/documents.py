@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jobs.session import JobSession
-from stope.artifacts import ArtifactStore
 from stope.errors import InputError, StorageUnavailableError, UsageError
 from stope.models.job import InputKind, Job, JobType, JsonObject, job_id_of
 from stope.models.route import stage_inputs
@@ -48,7 +47,7 @@ class JobDocuments(JobSession):
         return await load_document(
             job,
             result,
-            ArtifactStore(self.settings.artifact_store_url),
+            self._artifacts(),
             await self._facts(job, result),
             await self._names.of(transcript_digest_of(result) or ""),
         )

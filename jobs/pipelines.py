@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from stope.identity import digest_of
 from stope.models.frozen import Frozen
 from stope.models.job import InputFile, InputKind, JobInput, JobType, JsonObject
 from stope.steps.definition import StepPipeline
+from stope.steps.identity import checked_run_guid
 from stope.steps.registry import load_pipelines
-
-_GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class JobPipelines(JobCreation):
@@ -54,15 +52,11 @@ class JobPipelines(JobCreation):
         """
         await self.open()
         pipeline = load_pipelines(self.settings).get(name)
-        if run_guid is not None and not _GUID.fullmatch(run_guid):
-            raise UsageError(
-                f"{run_guid!r} cannot be a run's id: use letters, digits, - and _, at most 64."
-            )
         wanted = self._config(
             {
                 "pipeline": pipeline.name,
                 "pipeline_config": _config_of(pipeline, config),
-                "run_guid": run_guid,
+                "run_guid": None if run_guid is None else checked_run_guid(run_guid),
             }
         )
         source = await self._files(inputs)

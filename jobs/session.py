@@ -112,7 +112,7 @@ class JobSession:
         await self.close()
 
     def _artifacts(self) -> ArtifactStore:
-        return ArtifactStore(self.settings.artifact_store_url)
+        return ArtifactStore(self.settings.artifact_store_url, records=self._sources)
 
     async def temporal(self) -> Client:
         """The Temporal client, connected on first use."""

@@ -26,6 +26,7 @@
     │   ├── StorageFullError       the disk for artifacts or decoded audio is full
     │   ├── StorageUnavailableError    an object store or an input's server cannot be reached
     │   ├── DestinationUnavailableError    an upload's destination cannot be reached
+    │   │   └── PutOffError            it is there, and puts this item off
     │   ├── ServerUnavailableError     Temporal does not answer
     │   └── WorkerDrainingError        this worker is leaving; another goes on
     └── UnitError                  one unit cannot be done; the rest goes on          (a gap)
@@ -162,6 +163,10 @@ class StorageUnavailableError(TransientError):
 
 class DestinationUnavailableError(TransientError):
     """The destination of an upload cannot be reached or fails on its side."""
+
+
+class PutOffError(DestinationUnavailableError):
+    """The destination of an upload is there and puts an item off. It is tried a few times more."""
 
 
 class ServerUnavailableError(TransientError):

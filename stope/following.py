@@ -12,6 +12,11 @@ from stope.recipes import recipe_of
 from stope.records.jobs import JobRecords
 
 
+def stage_job_id(stage: JobType, source: JobInput, config: JobConfig) -> str:
+    """The id of a stage's job on some input: of everything that decides what it gives."""
+    return job_id_of(stage, source.identity, config, recipe_of(stage))
+
+
 async def open_stage_job(
     jobs: JobRecords,
     stage: JobType,
@@ -27,7 +32,7 @@ async def open_stage_job(
     """
     job = await jobs.create(
         Job(
-            id=job_id_of(stage, source.identity, config, recipe_of(stage)),
+            id=stage_job_id(stage, source, config),
             type=stage,
             input=source,
             config=config,

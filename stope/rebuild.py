@@ -26,20 +26,25 @@ from stope.models.checkpoint import (
     CheckpointError,
     FlagshipCheckpoint,
     MineCheckpoint,
-    PipelineCheckpoint,
     TranscribeCheckpoint,
     UploadCheckpoint,
 )
 from stope.models.gap import Gap
 from stope.models.job import Job, JobInput, JobRun, JobStatus, JobType, JsonObject
 from stope.models.knowledge import Knowledge, MinedClaims
-from stope.models.route import handed_to, stages_of
-from stope.models.steps import PipelineDefinition, StepCheckpoint, StepRecord
+from stope.models.route import EPISODE, handed_to, stages_of
+from stope.models.steps import (
+    EpisodeCheckpoint,
+    PipelineDefinition,
+    StepCheckpoint,
+    StepRecord,
+)
 from stope.models.transcript import RecordingLanguage, Transcript
 from stope.models.upload import UploadPlan
 from stope.records.uses import Use
 from stope.stage import percent
 from stope.steps.checkpoint import checkpoint_of
+from stope.steps.episode import episode_checkpoint, stage_record
 from stope.steps.identity import run_guid_of
 from stope.steps.opening import RECORD_STAGE
 
@@ -47,6 +52,19 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 FindStage = Callable[[Job, JobType, JsonObject], Awaitable[Job | None]]
 """The job of a pipeline's stage, given what the stages before it gave."""
+
+FindRun = Callable[[str, JobRun], Awaitable[JobRun | None]]
+"""The run that gave the result of a stage's job, by its id and the pipeline's run."""
+
+
+async def _no_stage(_pipeline: Job, _stage: JobType, _given: JsonObject) -> Job | None:
+    """Of a job that is no pipeline."""
+    return None
+
+
+async def _no_run(_stage_job_id: str, _run: JobRun) -> JobRun | None:
+    """Of a job that is no pipeline."""
+    return None
 
 
 @dataclass
@@ -100,6 +118,7 @@ class Rebuilder:
         artifacts: where large results are.
         text_limit: bytes of transcript that a checkpoint holds at most.
         find_stage: for pipelines.
+        find_run: for pipelines.
     """
 
     def __init__(
@@ -109,7 +128,8 @@ class Rebuilder:
         committed: Committed,
         artifacts: ArtifactStore,
         text_limit: int,
-        find_stage: FindStage,
+        find_stage: FindStage = _no_stage,
+        find_run: FindRun = _no_run,
     ) -> None:
         self._job = job
         self._run = run
@@ -117,6 +137,7 @@ class Rebuilder:
         self._artifacts = artifacts
         self._text_limit = text_limit
         self._find_stage = find_stage
+        self._find_run = find_run
         self._result = job.result if run.status.has_result else None
 
     async def checkpoint(self) -> Checkpoint:
@@ -254,18 +275,23 @@ class Rebuilder:
             found.stage = "completed"
         return found
 
-    async def _pipeline(self) -> PipelineCheckpoint:
-        found = PipelineCheckpoint()
+    async def _pipeline(self) -> EpisodeCheckpoint:
+        results: dict[str, JsonObject] = {}
+        records: dict[str, StepRecord] = {}
         given: JsonObject = {}
         for stage in stages_of(self._job.input.kind, self._job.config):
             job = await self._find_stage(self._job, stage, given)
             if job is None or not job.status.has_result or job.result is None:
                 break
-            found.completed_stages = [*found.completed_stages, stage.value]
-            found.results = found.results | {stage.value: job.result}
+            results[stage.value] = job.result
+            by = await self._find_run(job.id, self._run)
+            step = EPISODE.step(stage.value)
+            record = None if by is None else stage_record(step, job.id, job.result, by)
+            if record is not None:
+                records[stage.value] = record
             parts = job.result.get("result")
             given = parts if isinstance(parts, dict) else {}
-        return found
+        return episode_checkpoint(self._job, self._run, records, results)
 
     async def _steps(self) -> StepCheckpoint:
         definition = self._committed.plan(PipelineDefinition)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -28,6 +29,7 @@ from stope.records.kept import digests_in
 from stope.records.mirrors import Mirrors, StoredMirror
 from stope.records.units import SqlUnitStore
 from stope.records.uses import ANY, ARTIFACT, PLAN, UNIT, RunUses, Use
+from stope.steps.episode import run_that_gave
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,13 @@ class Verifier:
             # Its mirror says more than could be made again.
             return None
         rebuilder = Rebuilder(
-            job, stored.run, committed, self._artifacts, self._text_limit, self._stage_job
+            job,
+            stored.run,
+            committed,
+            self._artifacts,
+            self._text_limit,
+            self._stage_job,
+            partial(run_that_gave, self._jobs),
         )
         try:
             return await rebuilder.checkpoint()

@@ -23,7 +23,13 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.labels import activity_summary, label_of, static_details, title
 from workflows.pipeline import Pipeline
-from workflows.policies import RECORD_RETRY, RECORD_TIMEOUT, beat_timeout, task_timeout
+from workflows.policies import (
+    OPEN_STEPS_TIMEOUT,
+    RECORD_RETRY,
+    RECORD_TIMEOUT,
+    beat_timeout,
+    task_timeout,
+)
 
 
 @workflow.defn
@@ -58,13 +64,14 @@ class PipelineWorkflow(Pipeline):
             names.OPEN_STAGE,
             OpenStage(
                 pipeline_id=request.job_id,
+                run_id=run_id,
                 stage=stage,
                 namespace=_namespace(request, stage, self._stages),
                 retry_gaps=request.options.retry_gaps,
             ),
             result_type=StageOpened,
             task_queue=names.ORCHESTRATION_QUEUE,
-            start_to_close_timeout=RECORD_TIMEOUT,
+            start_to_close_timeout=OPEN_STEPS_TIMEOUT,
             heartbeat_timeout=beat_timeout(request.options),
             retry_policy=RECORD_RETRY,
             summary=activity_summary(request, f"open {stage.value}"),

@@ -31,6 +31,7 @@ from stope.stage import StageRun
 
 Around = Callable[[Callable[[], Awaitable[Any]], tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
 _NO_LIMIT = 1_073_741_823
+_CHECKPOINTS = "runs/"
 
 
 class Trigger:
@@ -215,13 +216,15 @@ def _around_rows(trigger: Trigger) -> None:
 def _around_disks(trigger: Trigger) -> None:
     original = obstore.put
 
-    def put(*args: Any, **kwargs: Any) -> Any:
+    def put(store: Any, path: str, *args: Any, **kwargs: Any) -> Any:
         try:
-            trigger.passes(at.ARTIFACT)
+            # A checkpoint's file is a mirror: the run goes on without it.
+            if not path.startswith(_CHECKPOINTS):
+                trigger.passes(at.ARTIFACT)
         except OSError as error:
             # As obstore says it.
             raise GenericError(f"{error.strerror} (os error {error.errno})") from None
-        return original(*args, **kwargs)
+        return original(store, path, *args, **kwargs)
 
     obstore.put = put
 

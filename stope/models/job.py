@@ -143,7 +143,9 @@ class JobConfig(Frozen):
         default_factory=dict, description="its own config, in its own model's form"
     )
     run_guid: str = Field(
-        default="", max_length=64, description="of its run; made from the request where not given"
+        default="",
+        max_length=64,
+        description="of a pipeline's run; made from the request where not given",
     )
 
     def for_type(self, job_type: JobType) -> JsonObject:
@@ -154,7 +156,9 @@ class JobConfig(Frozen):
             JobType.FLAGSHIP: ("flagship_model", "accept_cached"),
             JobType.UPLOAD: ("upload_to",),
             JobType.PIPELINE: tuple(
-                name for name in JobConfig.model_fields if name not in _OF_STEP_PIPELINES
+                name
+                for name in JobConfig.model_fields
+                if name not in _OF_STEP_PIPELINES or (name == "run_guid" and self.run_guid)
             ),
             JobType.STEPS: _OF_STEP_PIPELINES,
         }[job_type]
@@ -194,10 +198,10 @@ class JobOptions(Frozen):
     redo_from: JobType | None = None
     redo_namespace: str = ""
     strict_resume: bool = Field(
-        default=False, description="a checkpoint that does not fit fails a step pipeline"
+        default=False, description="a checkpoint that does not fit fails a pipeline"
     )
     keep_checkpoint: bool = Field(
-        default=False, description="of a step pipeline, also when it has succeeded"
+        default=False, description="of a pipeline, also when it has succeeded"
     )
 
 

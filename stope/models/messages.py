@@ -26,10 +26,10 @@ class RunOptions(Frozen):
     )
     redo_namespace: str = Field(default="", description="of the units of the stages made afresh")
     strict_resume: bool = Field(
-        default=False, description="a checkpoint that does not fit fails a step pipeline"
+        default=False, description="a checkpoint that does not fit fails a pipeline"
     )
     keep_checkpoint: bool = Field(
-        default=False, description="of a step pipeline, also when it has succeeded"
+        default=False, description="of a pipeline, also when it has succeeded"
     )
 
 
@@ -115,9 +115,13 @@ class ProgressReport(Frozen):
 
 
 class OpenStage(Frozen):
-    """Ask for the job of one stage of a pipeline."""
+    """Ask for the job of one stage of a pipeline.
+
+    ``run_id`` is of the pipeline's run; None from before it was told: the newest that was begun.
+    """
 
     pipeline_id: str
+    run_id: str | None = None
     stage: JobType
     namespace: str = Field(default="", description="it is made afresh in this one")
     retry_gaps: bool = Field(default=False, description="a result with gaps is not enough")

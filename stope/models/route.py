@@ -45,7 +45,11 @@ def _step_of(stage: JobType) -> StepDefinition:
 EPISODE = PipelineDefinition(
     name=JobType.PIPELINE.value, version=1, steps=tuple(_step_of(stage) for stage in STAGES)
 )
-"""The pipeline of an episode. Each step is a stage with a job and a workflow of its own."""
+"""The pipeline of an episode. Each step is a stage with a job and a workflow of its own.
+
+The version is raised when what passes through the stages changes: then no earlier checkpoint fits.
+What one stage gives is decided by its own recipe.
+"""
 
 
 def stages_of(kind: InputKind, config: JobConfig) -> tuple[JobType, ...]:
@@ -55,6 +59,12 @@ def stages_of(kind: InputKind, config: JobConfig) -> tuple[JobType, ...]:
         for stage in STAGES[STAGES.index(_FIRST_STAGE[kind]) :]
         if stage is not JobType.UPLOAD or config.upload_to
     )
+
+
+def episode_of(job: Job) -> PipelineDefinition:
+    """The episode that a job asks for: only the stages that it has."""
+    stages = stages_of(job.input.kind, job.config)
+    return EPISODE.model_copy(update={"steps": tuple(EPISODE.step(one.value) for one in stages)})
 
 
 def next_stage(stage: JobType, config: JobConfig) -> JobType | None:

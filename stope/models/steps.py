@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from stope import names
 from stope.identity import digest_of
-from stope.models.checkpoint import Checkpoint, CheckpointMeta
+from stope.models.checkpoint import Checkpoint, CheckpointMeta, PipelineCheckpoint
 from stope.models.frozen import Frozen
 from stope.models.gap import Gap
 from stope.models.job import JobStatus, JsonObject
@@ -151,6 +151,15 @@ class StepCheckpoint(Checkpoint):
     context: dict[str, object] = Field(default_factory=dict)
     steps_summary: dict[str, StepSummary] = Field(default_factory=dict)
     checkpoint_version: str = CHECKPOINT_VERSION
+    stope: StepCheckpointMeta = Field(default_factory=StepCheckpointMeta)
+
+
+class EpisodeCheckpoint(StepCheckpoint, PipelineCheckpoint):
+    """Where an episode stands: as any pipeline, and what each of its stages gave.
+
+    A step's key is the id of its stage's job. Its gaps stand in ``results``.
+    """
+
     stope: StepCheckpointMeta = Field(default_factory=StepCheckpointMeta)
 
 

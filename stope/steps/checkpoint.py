@@ -1,15 +1,18 @@
-"""The checkpoint of a step pipeline: made from the records of its steps, written, read, checked."""
+"""The checkpoint of a pipeline: made from the records of its steps, written, read, checked."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from stope.artifacts import ArtifactStore
-from stope.errors import StopeError
+from stope.artifacts.named import May
+from stope.errors import StopeError, TransientError
 from stope.identity import canonical_json
 from stope.models.job import Job, JobRun, JobStatus, JsonObject
 from stope.models.steps import (
@@ -30,6 +33,8 @@ FILE_SECONDS = 10.0
 """Work does not wait longer for a checkpoint: the records have what it would say."""
 
 OVER = (StepStatus.COMPLETED, StepStatus.SKIPPED)
+
+CheckpointT = TypeVar("CheckpointT", bound=StepCheckpoint)
 
 
 def checkpoint_of(
@@ -121,9 +126,14 @@ def record_in(checkpoint: StepCheckpoint, step: str, identity: str) -> StepRecor
 
 
 def parse(data: bytes) -> StepCheckpoint | None:
+    """``parsed`` for a step pipeline."""
+    return parsed(data, StepCheckpoint)
+
+
+def parsed(data: bytes, form: type[CheckpointT]) -> CheckpointT | None:
     """The checkpoint in these bytes; None where it is none that this version can read."""
     try:
-        return StepCheckpoint.model_validate_json(data)
+        return form.model_validate_json(data)
     except ValidationError:
         return None
 
@@ -191,8 +201,20 @@ class CheckpointFile:
         self._started_at = meta.started_at
         self._attempt, self._version = meta.attempt + 1, meta.version
 
-    async def write(self, checkpoint: StepCheckpoint) -> None:
-        """Stamp the checkpoint and write it."""
+    async def write(
+        self, checkpoint: StepCheckpoint, *, needed: bool = False, wait: bool = True
+    ) -> None:
+        """Stamp the checkpoint and write it.
+
+        Args:
+            checkpoint: where the run stands.
+            needed: later steps read it on the run, so it must be written there.
+            wait: for the file, too; else it is written while the work goes on.
+
+        Raises:
+            RecordsBusyError: it is needed, and cannot be written.
+            TransientError: it is needed, and somebody else has written a newer one.
+        """
         self._version += 1
         now = timestamp()
         meta = checkpoint.stope
@@ -204,27 +226,77 @@ class CheckpointFile:
                 self._run_id, self._attempt, self._version, body
             )
         except StopeError as error:
+            if needed:
+                raise
             log.warning("the checkpoint of run %s was not mirrored: %s", self._run_id, error)
         else:
+            if needed and not is_newer:
+                raise TransientError(
+                    f"Somebody else wrote the checkpoint of the run {self._run_id} at the same "
+                    "time; it is read and written again."
+                )
             if not is_newer:
                 # Somebody took us for dead, and the file is theirs, or gone with a success.
                 log.info("the run %s has a newer checkpoint; this one is not written", self._run_id)
                 return
-        await write_file(self._artifacts, body)
+        await write_file(self._artifacts, body, only_newer(self._jobs, body), wait=wait)
 
 
-async def write_file(artifacts: ArtifactStore, body: JsonObject) -> None:
+async def write_file(
+    artifacts: ArtifactStore, body: JsonObject, may: May | None = None, *, wait: bool = True
+) -> None:
     """Write a checkpoint into its run's folder; a failure is logged.
 
-    Of the writes of one process none arrives after a later one, nor after ``delete_file``.
+    Of the writes of one process none arrives after a later one, nor after ``delete_file``; of
+    several processes, where ``may`` says so.
     """
     path = checkpoint_path(str(body["run_guid"]))
     data = canonical_json(body).encode()
     try:
-        await artifacts.replace_named(path, data, seconds=FILE_SECONDS)
+        await artifacts.replace_named(path, data, seconds=FILE_SECONDS if wait else 0, may=may)
     except (StopeError, TimeoutError) as error:
+        if not wait and isinstance(error, TimeoutError):
+            return
         reason = str(error) or "the store does not answer"
         log.warning("the checkpoint %s was not written; work goes on: %s", path, reason)
+
+
+def only_newer(jobs: JobRecords, body: JsonObject) -> May:
+    """That a checkpoint is not put in the place of a newer one, nor back after the clean-up.
+
+    What other records have written in the same folder is replaced by a run that is at work.
+    """
+    ours = _meta_of(body)
+
+    async def may(found: bytes | None) -> bool:
+        there = None if found is None else _meta_of(_object_in(found))
+        if there is not None and there.run_id == ours.run_id:
+            return (there.attempt, there.version) < (ours.attempt, ours.version)
+        return await _is_newest(jobs, ours)
+
+    return may
+
+
+async def _is_newest(jobs: JobRecords, ours: StepCheckpointMeta) -> bool:
+    """Whether the records have nothing newer than a checkpoint, and have not cleaned it up."""
+    run = await jobs.get_run(ours.run_id)
+    newest = await jobs.last_run(run.job_id)
+    now = _meta_of(run.checkpoint)
+    if newest is None or newest.run_id != run.run_id:
+        return False
+    if (now.attempt, now.version) > (ours.attempt, ours.version):
+        return False
+    if run.status is not JobStatus.SUCCEEDED:
+        return True
+    return (await jobs.get(run.job_id)).options.keep_checkpoint
+
+
+def _object_in(data: bytes) -> JsonObject | None:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 async def delete_file(artifacts: ArtifactStore, run_guid: str) -> None:

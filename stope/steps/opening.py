@@ -1,4 +1,4 @@
-"""What a run of a step pipeline has to do: found from its checkpoint and its committed records.
+"""What a run of a pipeline has to do: found from its checkpoint and its committed records.
 
 The checkpoint in the run's folder is found from any machine, also one with other records; what it
 says is complete is taken over. Where it does not fit what is asked for now, or something that it
@@ -9,7 +9,7 @@ either: it is asked again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stope.artifacts import ArtifactStore
@@ -17,7 +17,7 @@ from stope.errors import ArtifactError, ResumeError
 from stope.identity import digest_of
 from stope.models.job import Job
 from stope.models.steps import PipelineDefinition, StepCheckpoint, StepRecord
-from stope.steps.checkpoint import misfits, parse, record_in
+from stope.steps.checkpoint import CheckpointT, misfits, parsed, record_in
 from stope.steps.definition import Step, StepPipeline
 from stope.steps.identity import checkpoint_path, run_guid_of, step_identity
 from stope.steps.store import ValueStore
@@ -74,22 +74,14 @@ class Opening:
             TransientError: it cannot be seen just now.
         """
         await stored_definition(self._units, self._pipeline.definition)
-        kept, problems = await self._checkpoint()
+        kept, problems = await read_kept(
+            self._artifacts, self._job, self._pipeline.definition, StepCheckpoint
+        )
         notices: list[str] = []
         generation = kept.stope.generation if kept is not None else ""
         while True:
             if problems:
-                sentence = (
-                    f"What is kept of the run {run_guid_of(self._job)} is not used: "
-                    f"{'; '.join(problems)}."
-                )
-                if strict:
-                    raise ResumeError(
-                        f"{sentence} Run it with --no-strict-resume to start afresh, or give "
-                        "another --run-guid."
-                    )
-                log.warning("%s The run starts afresh.", sentence)
-                notices.append(f"{sentence} It starts afresh.")
+                notices.append(not_used(self._job, problems, strict=strict))
                 # Made from the reasons, so that the next attempt finds what this one does.
                 generation = digest_of([generation, problems])[:12]
                 kept = None
@@ -97,19 +89,6 @@ class Opening:
             if not problems:
                 found.notices = tuple(notices)
                 return found
-
-    async def _checkpoint(self) -> tuple[StepCheckpoint | None, list[str]]:
-        """The checkpoint that is there, if any, and why it does not fit."""
-        data = await self._artifacts.read_named(checkpoint_path(run_guid_of(self._job)))
-        if data is None:
-            return None, []
-        found = parse(data)
-        if found is None:
-            return None, ["its checkpoint is none that this version can read"]
-        if found.stope.namespace != self._job.namespace:
-            # The job is to be made afresh: what was before is not asked for.
-            return None, []
-        return found, misfits(found, self._pipeline.definition, self._job)
 
     async def _records(
         self, kept: StepCheckpoint | None, generation: str, *, retry_gaps: bool
@@ -130,7 +109,7 @@ class Opening:
             if retry_gaps and record.gaps:
                 continue
             await self._units.use("unit", {step.name: key})
-            problems += await self._damage(step, record)
+            problems += await damage_of(record, step.gives, self._values, self._artifacts)
             found.records[step.name], found.keys[step.name] = record, key
             context |= record.gives
         if retry_gaps:
@@ -163,27 +142,76 @@ class Opening:
         await self._units.commit(identity, RECORD_STAGE, taken.model_dump_json(), taken.duration)
         return identity, taken
 
-    async def _damage(self, step: Step, record: StepRecord) -> list[str]:
-        """What of the values that a step gave, and of what they name, is gone or damaged."""
-        if set(record.gives) != set(step.gives):
-            return [f"the step {step.name} gave other names than it declares"]
-        found: list[str] = []
-        for name, kind in step.gives.items():
-            try:
-                await self._values.check(name, record.gives[name], kind)
-            except ArtifactError as error:
-                found.append(f"{name} of the step {step.name}: {str(error).partition(';')[0]}")
+
+async def read_kept(
+    artifacts: ArtifactStore, job: Job, definition: PipelineDefinition, form: type[CheckpointT]
+) -> tuple[CheckpointT | None, list[str]]:
+    """The checkpoint in a run's folder, if there is any, and why it does not fit.
+
+    Raises:
+        TransientError: whether there is one cannot be seen just now.
+    """
+    data = await artifacts.read_named(checkpoint_path(run_guid_of(job)))
+    if data is None:
+        return None, []
+    found = parsed(data, form)
+    if found is None:
+        return None, ["its checkpoint is none that this version can read"]
+    if found.stope.namespace != job.namespace:
+        # The job is to be made afresh: what was before is not asked for.
+        return None, []
+    return found, misfits(found, definition, job)
+
+
+def not_used(job: Job, problems: Sequence[str], *, strict: bool) -> str:
+    """Say why a run starts afresh; the sentence is for its checkpoint, too.
+
+    Raises:
+        ResumeError: it must not.
+    """
+    sentence = f"What is kept of the run {run_guid_of(job)} is not used: {'; '.join(problems)}."
+    if strict:
+        raise ResumeError(
+            f"{sentence} Run it with --no-strict-resume to start afresh, or give another "
+            "--run-guid."
+        )
+    log.warning("%s The run starts afresh.", sentence)
+    return f"{sentence} It starts afresh."
+
+
+async def damage_of(
+    record: StepRecord, kinds: Mapping[str, type], values: ValueStore, artifacts: ArtifactStore
+) -> list[str]:
+    """What of the values that a step gave, and of what they name, is gone or damaged.
+
+    Args:
+        record: of the step.
+        kinds: the types of what it is to give, by name.
+        values: where they are.
+        artifacts: the same store.
+
+    Raises:
+        TransientError: whether they are there cannot be seen just now.
+    """
+    if set(record.gives) != set(kinds):
+        return [f"the step {record.step} gave other names than it declares"]
+    found: list[str] = []
+    for name, kind in kinds.items():
         try:
-            lost = await lost_uses(self._artifacts, await hold_uses(self._artifacts, record))
+            await values.check(name, record.gives[name], kind)
         except ArtifactError as error:
-            found.append(f"what the step {step.name} names: {str(error).partition(';')[0]}")
-        else:
-            if lost:
-                found.append(
-                    f"{len(lost)} of the artifacts that the step {step.name} names are gone, such "
-                    f"as {self._artifacts.uri(lost[0])}"
-                )
-        return found
+            found.append(f"{name} of the step {record.step}: {str(error).partition(';')[0]}")
+    try:
+        lost = await lost_uses(artifacts, await hold_uses(artifacts, record))
+    except ArtifactError as error:
+        found.append(f"what the step {record.step} names: {str(error).partition(';')[0]}")
+    else:
+        if lost:
+            found.append(
+                f"{len(lost)} of the artifacts that the step {record.step} names are gone, such "
+                f"as {artifacts.uri(lost[0])}"
+            )
+    return found
 
 
 def _taken_over(

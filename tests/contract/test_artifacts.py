@@ -265,3 +265,18 @@ def test_a_uri_in_memory_keeps_its_scheme() -> None:
 def test_a_file_url_of_another_host_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         ArtifactStore(f"file://elsewhere{tmp_path}/artifacts")
+
+
+async def test_a_file_under_a_name_is_read_by_range(
+    store: ArtifactStore, place: ObjectPlace, tmp_path: Path
+) -> None:
+    file = tmp_path / "noise"
+    file.write_bytes(NOISE)
+    await store.put_named_file("things/a", file)
+    assert await store.range_named("things/a", 5, 9) == NOISE[5:9]
+    assert await store.range_named("things/a", 3, PART + 7) == NOISE[3 : PART + 7]
+    assert await store.range_named("things/a", len(NOISE) - 2, len(NOISE) + 9) == NOISE[-2:]
+    assert await store.range_named("things/b", 0, 1) is None
+    [info] = await store.named("things")
+    assert (info.path, info.size) == ("things/a", len(NOISE))
+    assert store.is_elsewhere == (place.server is not None)

@@ -395,6 +395,36 @@ async def test_scratch_of_runs_that_are_over_goes_and_that_of_open_ones_stays(ho
     }
 
 
+async def test_shared_samples_go_when_no_transcription_can_go_on_with_them(home: Home) -> None:
+    paths: dict[str, str] = {}
+    for status in (JobStatus.RUNNING, JobStatus.FAILED, JobStatus.SUCCEEDED):
+        job_id = await home.add_job(status.value, JobType.TRANSCRIBE)
+        await home.add_run(job_id, status, range(1))
+        paths[status.value] = f"samples/{job_id}/{digest_of([status])}.s16"
+    paths["nobody's"] = f"samples/transcribe-other/{digest_of(['other'])}.s16"
+    for path in (*paths.values(), "samples/notes.txt"):
+        await home.artifacts.write_named(path, b"12345678")
+    await home.age()
+    paths["young"] = f"samples/transcribe-succeeded/{digest_of(['young'])}.s16"
+    await home.artifacts.write_named(paths["young"], b"12345678")
+    # Records of somebody else may know the job that we do not.
+    await home.artifacts.write_named("owners/other", b"another machine")
+
+    report = await home.collect(shared=True)
+
+    assert (report.scratch.count, report.scratch.bytes) == (1, 8)
+    del paths["succeeded"]
+    left = set(await home.artifacts.list_named("samples"))
+    assert left == {*paths.values(), "samples/notes.txt"}
+
+    await home.artifacts.delete_named("owners/other")
+    assert (await home.collect(dry=True)).scratch.count == 1
+    assert (await home.collect()).scratch.count == 1
+    del paths["nobody's"]
+    left = set(await home.artifacts.list_named("samples"))
+    assert left == {*paths.values(), "samples/notes.txt"}
+
+
 async def test_what_is_needed_again_by_the_time_it_would_go_stays(home: Home) -> None:
     job_id = await home.add_job("j")
     digest = await home.artifacts.put(b"needed again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -11,12 +12,15 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 
 from stope.artifacts import ArtifactStore
 from stope.artifacts.reader import content_path
 from stope.errors import (
     ArtifactError,
+    InputError,
     ObjectChangedError,
     StopeError,
     StorageRefusedError,
@@ -269,6 +273,45 @@ async def test_an_upload_that_is_killed_between_its_parts_leaves_nothing_to_see(
     assert (tmp_path / "copy").read_bytes() == body.read_bytes()
 
 
+class Torn:
+    """A stream whose fourth part cannot be read, or makes something happen and can."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+        self._given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self._given += 1
+        if self._given == 4:
+            self._then()
+        return b"x" * size if self._given < 6 else b""
+
+
+@pytest.mark.parametrize("how", ["the file is torn", "the server takes no parts"])
+def test_an_upload_in_parts_that_fails_is_aborted(
+    how: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = open_place("s3", request, monkeypatch, tmp_path)
+    assert place.server is not None
+    door, begun = door_of(place), list[str]()
+    torn = InputError("The file is torn.")
+
+    def fail() -> None:
+        assert place.server is not None
+        begun.extend(place.server.unfinished(place.bucket))
+        if how == "the file is torn":
+            raise torn
+        door.mode = Mode.PARTLESS
+
+    store = open_store(place.url, patience=QUICK)
+    with pytest.raises(StopeError) as caught:
+        store.raw.put_stream("large", Torn(fail), 6 * PART)
+    assert (caught.value is torn) == (how == "the file is torn")
+    assert len(begun) == 1
+    assert place.server.unfinished(place.bucket) == []
+    assert place.server.keys(place.bucket) == []
+
+
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "google.cloud", None)
     with pytest.raises(UsageError, match=r"pip install 'stope\[gcs\]'"):
@@ -290,6 +333,30 @@ async def test_a_folder_that_is_taken_away_is_waited_for(tmp_path: Path) -> None
         return await store.get(digest) == b"before"
 
     await until(back, "the folder", 5)
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.ENOTCONN])
+async def test_a_mount_whose_server_is_away_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store = ArtifactStore((tmp_path / "mount").as_uri(), patience=SHORT)
+    digest = await store.put(b"before")
+
+    def fail(*_: object, **__: object) -> None:
+        raise GenericError(f"Generic LocalFileSystem error (os error {number})")
+
+    def fail_to_look(_path: Path) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(obstore, "get", fail)
+        with pytest.raises(StorageUnavailableError, match=os.strerror(number)):
+            await store.get(digest)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "exists", fail_to_look)
+        with pytest.raises(StorageUnavailableError, match=os.strerror(number)):
+            await store.put(b"new")
+    assert await store.get(digest) == b"before"
 
 
 FULL = """

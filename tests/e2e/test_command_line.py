@@ -148,3 +148,32 @@ def test_status_watch_and_result_of_a_finished_job(stope: Stope, talk: Path) -> 
     assert job_id in stope("jobs").stdout
     assert stope("watch", job_id).returncode == 0
     assert stope("doctor").returncode == 0
+
+
+def test_a_runs_folder_is_named_kept_and_fits_what_it_was_made_for(
+    stope: Stope, llm: ScriptedLlm, talk: Path, tmp_path: Path
+) -> None:
+    named = ("--run-guid", "nightly-7", "--keep-checkpoint")
+    first = stope("run", talk, "--json", *named)
+    assert first.returncode == 0, first.stderr
+    folder = stope.home / "artifacts" / "runs"
+    kept = json.loads((folder / "nightly-7" / "checkpoint.json").read_text())
+    assert kept["completed_steps"] == kept["completed_stages"] == ["mine", "flagship"]
+    assert kept["pipeline_name"] == "pipeline"
+    assert [path.name for path in folder.iterdir()] == ["nightly-7"]
+
+    both = stope("run", talk, talk, "--run-guid", "nightly-7")
+    assert (both.returncode, "give one path" in both.stderr) == (2, True)
+
+    other = tmp_path / "other.txt"
+    other.write_text("[00:00] (Ann): In 1910 the river rose by two metres after days of rain.")
+    asked = llm.total("")
+    strict = stope("run", other, *named, "--strict-resume")
+    assert strict.returncode == 1
+    assert "it is of another input" in strict.stderr
+    assert llm.total("") == asked
+    assert json.loads((folder / "nightly-7" / "checkpoint.json").read_text()) == kept
+
+    fresh = stope("run", other, *named, "--no-strict-resume")
+    assert fresh.returncode == 0, fresh.stderr
+    assert "It starts afresh." in " ".join(fresh.stdout.split())

@@ -20,6 +20,7 @@ from stope.models.job import (
     Selection,
     job_id_of,
 )
+from stope.models.route import EPISODE
 from stope.recipes import recipe_of
 
 CONTENT = "a" * 64
@@ -46,7 +47,7 @@ DECIDES = {
     JobType.MINE: {"miner_model", "selection", "segment_tokens", "accept_cached"},
     JobType.FLAGSHIP: {"flagship_model", "accept_cached"},
     JobType.UPLOAD: {"upload_to"},
-    JobType.PIPELINE: set(CHANGES) - OF_STEPS,
+    JobType.PIPELINE: (set(CHANGES) - OF_STEPS) | {"run_guid"},
     JobType.STEPS: OF_STEPS,
 }
 
@@ -107,6 +108,18 @@ def test_what_decides_about_items_decides_about_pipelines_that_publish_them(
     [alone_then, publishing_then] = recipes()
     assert alone == alone_then
     assert publishing != publishing_then
+
+
+def test_the_first_version_of_the_episode_adds_nothing_to_a_pipelines_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = recipe_of(JobType.PIPELINE)
+    stages = [recipe_of(kind) for kind in (JobType.TRANSCRIBE, JobType.MINE, JobType.FLAGSHIP)]
+    assert before == digest_of(stages)[:16]
+    newer = EPISODE.model_copy(update={"version": 2})
+    monkeypatch.setattr(stope.recipes, "EPISODE", newer)
+    assert recipe_of(JobType.PIPELINE) != before
+    assert [recipe_of(JobType.TRANSCRIBE), recipe_of(JobType.MINE)] == stages[:2]
 
 
 def test_canonical_json_is_one_text_per_value() -> None:

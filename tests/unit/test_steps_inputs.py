@@ -14,6 +14,7 @@ from stope.errors import InputError
 from stope.identity import digest_bytes
 from stope.models.job import InputFile
 from stope.settings import Settings
+from stope.sources.digests import DigestMemory
 from stope.steps.cache import ContextCache
 from stope.steps.context import StepContext
 from stope.steps.store import ValueStore
@@ -21,7 +22,12 @@ from stope.steps.store import ValueStore
 TEXT = b"The quick brown fox"
 
 
-def step_on(file: InputFile, artifacts: ArtifactStore, home: Path) -> StepContext[LettersConfig]:
+def step_on(
+    file: InputFile,
+    artifacts: ArtifactStore,
+    home: Path,
+    memory: DigestMemory | None = None,
+) -> StepContext[LettersConfig]:
     return StepContext(
         config=LettersConfig(),
         files=(file,),
@@ -37,6 +43,7 @@ def step_on(file: InputFile, artifacts: ArtifactStore, home: Path) -> StepContex
         units=cast("Any", None),
         unit_seed=(),
         max_workers=None,
+        digests=memory,
     )
 
 

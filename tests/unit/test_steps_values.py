@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +16,12 @@ from pydantic import BaseModel
 
 from stope.artifacts import ArtifactStore
 from stope.errors import ArtifactError, PermanentError, UsageError
+from stope.identity import canonical_json
 from stope.models.frozen import Frozen
+from stope.steps import json_text
 from stope.steps.cache import ContextCache
-from stope.steps.codecs import Codec, codec_of, register
+from stope.steps.codecs import Codec, JsonCodec, codec_of, register
+from stope.steps.json_text import from_json, is_longer, json_pieces
 from stope.steps.store import INLINE_BYTES, ValueStore, referred
 from stope.steps.values import Picture, Table
 
@@ -269,6 +275,128 @@ async def test_what_is_shared_cannot_be_changed_for_others(storage: CountingStor
     assert await values.value("l", stored, list) == many
 
 
+async def test_what_can_be_changed_is_kept_as_it_is_stored(storage: CountingStore) -> None:
+    cache = ContextCache()
+    values = ValueStore(storage, cache)
+    many = [{"name": "é" * 50, "at": at} for at in range(100)]
+    many_entry = await values.entry("l", many, list)
+    loose_entry = await values.entry("m", Loose(score=1.5), Loose)
+    sizes = [len(await storage.get(str(referred(entry)))) for entry in (many_entry, loose_entry)]
+    assert cache.bytes == sum(sizes)
+    (await values.value("m", loose_entry, Loose)).score = 2
+    assert await values.value("m", loose_entry, Loose) == Loose(score=1.5)
+    (await values.value("l", many_entry, list))[0]["at"] = 7
+    assert await values.value("l", many_entry, list) == many
+    assert values.counts.from_storage == 0
+
+
+class Heart:
+    """Beats on the event loop, as often as that has time."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self._loop = asyncio.get_running_loop()
+        self._beat()
+
+    def _beat(self) -> None:
+        self.beats += 1
+        self._next = self._loop.call_later(0.001, self._beat)
+
+    def stop(self) -> None:
+        self._next.cancel()
+
+    def goes_on(self) -> None:
+        """Blocks until it has beaten again: for ever, where it is the loop that is blocked."""
+        before, ends = self.beats, time.monotonic() + 20
+        while self.beats < before + 3:
+            assert time.monotonic() < ends, "the heart stands still"
+            time.sleep(0.001)
+
+
+@pytest.fixture
+async def heart() -> AsyncIterator[Heart]:
+    heart = Heart()
+    yield heart
+    heart.stop()
+
+
+LARGE = 20_000_000
+
+
+def large(kind: type) -> Any:
+    """Twenty megabytes of JSON, and more, in one value."""
+    items = [{"id": at, "text": f"{at:0160d}", "score": at / 7} for at in range(LARGE // 200)]
+    return items if kind is list else {"of": {"all": items}}
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+async def test_the_heart_beats_while_a_large_value_is_stored_and_loaded(
+    storage: CountingStore, monkeypatch: pytest.MonkeyPatch, heart: Heart, kind: type
+) -> None:
+    value = large(kind)
+    encode, decode = JsonCodec.encode, JsonCodec.decode
+
+    def watched_encode(codec: JsonCodec, given: Any) -> bytes:
+        heart.goes_on()
+        return encode(codec, given)
+
+    def watched_decode(codec: JsonCodec, data: bytes, given: type) -> Any:
+        heart.goes_on()
+        return decode(codec, data, given)
+
+    monkeypatch.setattr(JsonCodec, "encode", watched_encode)
+    monkeypatch.setattr(JsonCodec, "decode", watched_decode)
+    values = fresh(storage)
+    entry = await values.entry("v", value, kind)
+    # From memory, and from the storage.
+    assert await values.value("v", entry, kind) == value
+    assert await fresh(storage).value("v", entry, kind) == value
+    assert values.counts.from_memory == 1
+
+
+async def test_a_thread_that_writes_or_reads_large_json_lets_others_run(heart: Heart) -> None:
+    value = large(dict)
+    before = heart.beats
+    data = await asyncio.to_thread(lambda: "".join(json_pieces(value)).encode())
+    written = heart.beats
+    assert await asyncio.to_thread(from_json, data) == value
+    read = heart.beats
+    assert len(data) > LARGE
+    assert data.decode() == canonical_json(value)
+    assert written - before > 10
+    assert read - written > 10
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_json_in_pieces_is_the_canonical_json(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_text, "_PIECE", 20)
+    monkeypatch.setattr(json_text, "_AT_ONCE", 3)
+    monkeypatch.setattr(json_text, "_AT_A_TIME", 0)
+    value = anything(random.Random(seed), 5)  # noqa: S311  (no secret)
+    text = "".join(json_pieces(value))
+    assert text == canonical_json(value)
+    assert repr(from_json(text.encode())) == repr(json.loads(text))
+    for characters in (0, 1, 10, 100):
+        if is_longer(value, characters):
+            assert len(text) > characters
+
+
+def anything(chance: random.Random, depth: int) -> Any:
+    """A plain value."""
+    kind = chance.randrange(8 if depth else 6)
+    if kind < 6:
+        return (None, True, chance.randrange(10**9), chance.random(), 'é"\n', -(10**30))[kind]
+    some = [anything(chance, depth - 1) for _ in range(chance.randrange(9))]
+    return some if kind == 6 else {f"k{chance.random()}": item for item in some}
+
+
+@pytest.mark.parametrize(
+    "value", [["x"] * 2000, "x" * 3000, {"a": ["x" * 1100] * 2}, 10**4000, {"x" * 3000: 1}]
+)
+def test_what_is_surely_long_is_known_before_it_is_encoded(value: object) -> None:
+    assert is_longer(value, INLINE_BYTES)
+
+
 async def test_a_lost_artifact_is_seen_also_where_it_is_in_memory(storage: CountingStore) -> None:
     values = fresh(storage)
     entry = await values.entry("a", np.arange(9), np.ndarray)
@@ -280,7 +408,7 @@ async def test_a_lost_artifact_is_seen_also_where_it_is_in_memory(storage: Count
 def test_memory_is_bounded_and_gives_up_what_was_used_longest_ago() -> None:
     cache = ContextCache(most_bytes=100)
     for number in range(4):
-        cache.keep(f"d{number}", f"value {number}", 40)
+        cache.keep(f"d{number}", str, f"value {number}", 40)
         cache.find("d0", str)
         assert cache.bytes <= 100
     assert [cache.find(f"d{number}", str) for number in range(4)] == [
@@ -289,9 +417,9 @@ def test_memory_is_bounded_and_gives_up_what_was_used_longest_ago() -> None:
         None,
         "value 3",
     ]
-    cache.keep("large", "larger than all", 101)
+    cache.keep("large", str, "larger than all", 101)
     assert cache.find("large", str) is None
     assert (len(cache), cache.bytes) == (2, 80)
-    cache.keep("d0", "value 0", 60)
+    cache.keep("d0", str, "value 0", 60)
     assert (len(cache), cache.bytes) == (2, 100)
     assert cache.find("d0", bytes) is None

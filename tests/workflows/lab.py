@@ -30,11 +30,12 @@ from stope.models.checkpoint import (
     UploadCheckpoint,
 )
 from stope.models.job import JobStatus, JobType
-from stope.models.knowledge import MinedClaims
+from stope.models.knowledge import Knowledge, MinedClaims
 from stope.models.messages import StageDone, StageRequest
 from stope.settings import Settings
 from stope.stage import StageOutcome, StageRun, status_of
 from stope.units import Unit, run_units
+from tests.builders import transcript_of
 from tests.waiting import until
 from worker import HEARTBEAT_THROTTLE, WORKFLOWS
 
@@ -159,11 +160,8 @@ class Stages:
             draining=run.draining,
         )
         await script.end()
-        digest = digest_of([kind.value, {name: out.text for name, out in done.outputs.items()}])
-        if kind is JobType.MINE:
-            digest = await services.artifacts.put_model(
-                MinedClaims(transcript_digest=digest, model="scripted", segments=UNITS, claims=())
-            )
+        said = {name: out.text for name, out in done.outputs.items()}
+        digest = await services.artifacts.put_model(_document(kind, said))
         outcome = StageOutcome(
             status=status_of(done.gaps),
             output_id=f"{kind.value}-{digest[:16]}",
@@ -175,6 +173,20 @@ class Stages:
         run.checkpoint.final_result = outcome.final_result()
         await run.enter("completed")
         return outcome
+
+
+def _document(kind: JobType, said: dict[str, str]) -> BaseModel:
+    """What a stage gives; other outputs of its units make another one."""
+    of_units = digest_of([kind.value, said])
+    if kind is JobType.TRANSCRIBE:
+        return transcript_of(" ".join(said.values()))
+    if kind is JobType.MINE:
+        return MinedClaims(transcript_digest=of_units, model="scripted", segments=UNITS, claims=())
+    if kind is JobType.FLAGSHIP:
+        return Knowledge(
+            transcript_digest=of_units, miner_model="scripted", flagship_model="scripted", claims=()
+        )
+    return Output(text=of_units)
 
 
 async def _note_stop(script: Script) -> None:
@@ -244,13 +256,16 @@ class Lab:
 
 
 @asynccontextmanager
-async def open_lab(home: Path, temporal: Client, server: Settings) -> AsyncIterator[Lab]:
+async def open_lab(
+    home: Path, temporal: Client, server: Settings, **others: Any
+) -> AsyncIterator[Lab]:
     settings = Settings(
         home=home,
         temporal_address=None,
         temporal_port=server.temporal_port,
         llm="openai:scripted",
         llm_price="1/2",
+        **others,
     )
     services = await open_services(settings)
     try:

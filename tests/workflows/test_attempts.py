@@ -19,7 +19,7 @@ from tests.waiting import until
 from tests.workflows.lab import Lab, open_lab
 
 ALL = ["u0", "u1", "u2", "u3"]
-SOON = 30.0
+SOON = 120.0
 """Seconds after which what is waited for will not come any more."""
 
 

@@ -45,7 +45,7 @@ from tests.workflows.lab import Lab, becomes, has_status, open_lab
 from workflows.pausing import BUDGET_REACHED
 
 ALL = ["u0", "u1", "u2", "u3"]
-SOON = 30.0
+SOON = 120.0
 """Seconds after which what is waited for will not come any more."""
 
 DONE: dict[str, object] = {
@@ -146,6 +146,16 @@ async def test_a_pause_that_comes_at_the_very_end_of_a_stage_holds_the_next_of_t
         await client.resume(judged.id)
         assert (await client.wait(judged.id))["status"] == "succeeded"
     await lab.replays(job_id, judged.id)
+
+
+async def test_a_chain_that_could_not_upload_at_its_end_says_so_before_it_begins(lab: Lab) -> None:
+    to = {"upload_to": "https://host.example/in"}
+    async with lab.client() as client, lab.working():
+        job_id = await client.create_job("mine", lab.text(), to)
+        await client.start_job(job_id, chain=True)
+        with pytest.raises(JobFailedError, match="STOPE_UPLOAD_HMAC_KEY"):
+            await client.wait(job_id)
+    assert lab.scripts[JobType.MINE].done == []
 
 
 async def test_a_stage_is_not_chained_while_its_pipeline_goes_on_with_it(lab: Lab) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from temporalio.client import Client
 
 from client import JobClient, JobFailedError
 from stope.artifacts import ArtifactStore
+from stope.artifacts.named import May
 from stope.errors import StorageUnavailableError, UsageError
 from stope.keeping import collect_garbage
 from stope.models.job import Job, JobRun, JobStatus, JobType, JsonObject
@@ -24,7 +24,8 @@ from stope.records.uses import ARTIFACT, RunUses
 from stope.settings import Settings
 from stope.steps import checkpoint as checkpoint_module
 from stope.steps.checkpoint import CheckpointFile, checkpoint_of, parse
-from stope.steps.identity import run_guid_of
+from stope.steps.identity import checkpoint_path, run_guid_of
+from tests.object_servers import Door, Mode, open_place
 from tests.waiting import until
 from tests.workflows import scripted_steps
 from tests.workflows.lab import becomes
@@ -474,9 +475,9 @@ class ScriptedStorage(ArtifactStore):
         self._refuse("read_named")
         return await super().read_named(path)
 
-    async def write_named(self, path: str, data: bytes) -> None:
+    async def write_named(self, path: str, data: bytes, *, may: May | None = None) -> None:
         self._refuse("write_named")
-        await super().write_named(path, data)
+        await super().write_named(path, data, may=may)
 
     async def delete_named(self, path: str) -> None:
         self._refuse("delete_named")
@@ -642,19 +643,38 @@ async def test_an_attempt_that_was_taken_for_dead_writes_no_checkpoint(lab: Step
 
 
 async def test_a_store_that_does_not_answer_holds_no_checkpoint_up(
-    lab: StepsLab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lab: StepsLab,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
+    place = open_place("s3", request, monkeypatch, tmp_path)
+    assert place.door is not None
     job, run = await _waiting_run(lab)
     monkeypatch.setattr(checkpoint_module, "FILE_SECONDS", 0.01)
+    artifacts = ArtifactStore(place.url)
+    file = CheckpointFile(artifacts, lab.services.jobs, run)
+    path = checkpoint_path(run_guid_of(job))
+    # The server takes requests, and answers none.
+    place.door.mode = Mode.STALLED
+    for number in range(3):
+        notices = [f"number {number}"]
+        await file.write(checkpoint_of(job, run, PIPELINE.definition, {}, keys={}, notices=notices))
+        assert caplog.text.count("the store does not answer") == number + 1
+        assert (await mirrored(lab, job.id)).stope.notices == tuple(notices)
+    await until(lambda: _asked(place.door), "a request")
+    place.door.mode = Mode.OPEN
+    place.door.break_off()
 
-    class Silent(ArtifactStore):
-        async def write_named(self, path: str, data: bytes) -> None:
-            await asyncio.Event().wait()
+    async def written() -> bool:
+        return b"number 2" in (await artifacts.read_named(path) or b"")
 
-    file = CheckpointFile(Silent("memory://"), lab.services.jobs, run)
-    await file.write(checkpoint_of(job, run, PIPELINE.definition, {}, keys={}))
-    assert "the store does not answer" in caplog.text
-    assert (await mirrored(lab, job.id)).completed_steps == []
+    await until(written, "the newest checkpoint", 30)
+
+
+async def _asked(door: Door | None) -> bool:
+    return door is not None and door.let_in > 0
 
 
 async def _clear_out(lab: StepsLab) -> None:

@@ -25,7 +25,7 @@ from stope.settings import Settings
 from tests.waiting import until
 from tests.workflows.lab import Lab, open_lab
 
-SOON = 30.0
+SOON = 120.0
 """Seconds after which what is waited for will not come any more."""
 
 MINE = JobType.MINE
