@@ -29,7 +29,6 @@ from stope.models.progress import StageProgress, gap_notes
 from stope.records.rates import EarlierRates
 from stope.run_metrics import over_attempts
 from stope.stage import StageOutcome, StageRun, open_mirror, resumed_checkpoint
-from stope.upload.places import check_access
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +78,6 @@ async def run_stage_activity(
             )
             try:
                 with backing_off(stage_run):
-                    if job.options.chain and job.config.upload_to:
-                        # Known to be missing before anything is paid for, not at the chain's end.
-                        await check_access(job.config.upload_to, services.settings)
                     outcome = await stage(stage_run)
             except BaseException:
                 await _note_metrics(services, stage_run)
@@ -265,7 +261,9 @@ async def beating(
         yield beat
     finally:
         if soon is not None:
+            # The next attempt, and whoever looks at a failed one, is to see the newest.
             soon.cancel()
+            send()
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

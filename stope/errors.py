@@ -26,6 +26,7 @@
     │   ├── StorageFullError       the disk for artifacts or decoded audio is full
     │   ├── StorageUnavailableError    an object store or an input's server cannot be reached
     │   ├── DestinationUnavailableError    an upload's destination cannot be reached
+    │   │   ├── DestinationRateLimitedError    it asks for fewer requests
     │   │   └── PutOffError            it is there, and puts this item off
     │   ├── ServerUnavailableError     Temporal does not answer
     │   └── WorkerDrainingError        this worker is leaving; another goes on
@@ -163,6 +164,10 @@ class StorageUnavailableError(TransientError):
 
 class DestinationUnavailableError(TransientError):
     """The destination of an upload cannot be reached or fails on its side."""
+
+
+class DestinationRateLimitedError(DestinationUnavailableError):
+    """The destination of an upload asks for fewer requests, whatever is in them."""
 
 
 class PutOffError(DestinationUnavailableError):

@@ -18,7 +18,12 @@ PART = ".part"
 
 @contextmanager
 def published(
-    file: Path, *, what: str = "it", then: str = "the work goes on", mode: int | None = None
+    file: Path,
+    *,
+    what: str = "it",
+    then: str = "the work goes on",
+    mode: int | None = None,
+    durable: bool = False,
 ) -> Iterator[BinaryIO]:
     """A file to write, which gets its name when it is whole, in the place of what had it.
 
@@ -29,6 +34,8 @@ def published(
         what: what there is no room for, where there is none.
         then: what follows when there is room again.
         mode: its permissions; None: its owner's only.
+        durable: whether its bytes are on the disk before it has its name, so that a power loss
+            leaves no file with this name that is torn.
 
     Raises:
         StorageFullError: its disk has no room.
@@ -40,6 +47,9 @@ def published(
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         if mode is not None:
             temporary.chmod(mode)
         temporary.replace(file)

@@ -115,10 +115,14 @@ class ArtifactStore:
         """Where an object lives, for people and for ``transcript_path``."""
         return self._store.uri(content_path(digest))
 
-    async def put(self, data: bytes, name: str = "") -> str:
+    async def put(self, data: bytes, name: str = "", *, durable: bool = False) -> str:
         """Store bytes and return their digest. Storing the same bytes again changes nothing.
 
-        ``name`` says what they are to whoever is told of it.
+        Args:
+            data: what is stored.
+            name: says what they are to whoever is told of it.
+            durable: whether they are on the disk of a local store when this returns, as they are in
+                a bucket. What is not may be torn when the machine goes down.
         """
         digest = await in_thread(lambda: digest_bytes(data))
         await self._tell(digest, name)
@@ -127,6 +131,8 @@ class ArtifactStore:
         def send() -> None:
             body = packed(data)
             store.patience.call(lambda: store.raw.put(content_path(digest), body))
+            if durable and store.place is not None:
+                store.place.settle(content_path(digest))
 
         await store.do(send)
         return digest
@@ -214,8 +220,9 @@ class ArtifactStore:
         return await self._store.do(lambda: self._reader.may_be_document(digest))
 
     async def put_model(self, model: BaseModel) -> str:
-        """Store a model as JSON and return its digest."""
-        return await self.put(model.model_dump_json().encode(), type(model).__name__)
+        """Store a model as JSON and return its digest; it is on the disk before a row names it."""
+        name = type(model).__name__
+        return await self.put(model.model_dump_json().encode(), name, durable=True)
 
     async def get_model(self, digest: str, model: type[ModelT]) -> ModelT:
         """Read a model back.
@@ -269,13 +276,18 @@ class ArtifactStore:
         """The bytes under a name; None only where there truly are none."""
         return await self._named.read(_named(path))
 
-    async def put_named_file(self, path: str, file: Path) -> None:
+    async def put_named_file(
+        self, path: str, file: Path, *, stopped: Callable[[], bool] = lambda: False
+    ) -> bool:
         """``write_named`` for a file of any size, sent in parts as it is.
+
+        ``stopped`` is asked in a thread before every part: where it says so, the answer is False,
+        and there is nothing.
 
         Raises:
             OSError: it cannot be read.
         """
-        await self._store.put_file(_named(path), file)
+        return await self._store.put_file(_named(path), file, stopped=stopped)
 
     async def range_named(self, path: str, start: int, end: int) -> bytes | None:
         """Bytes ``[start, end)`` of what is under a name, fewer where it ends before.
@@ -323,7 +335,7 @@ class ArtifactStore:
             if self._store.ready is None:
                 await self._store.put(owner_path(name), owner_note())
                 if self._records is not None:
-                    await self._records.keep_store(self.url)
+                    await self._records.keep_store(self.url, owner_note().decode())
             else:
                 # A folder that knows its records gets their mark when it is first used.
                 await self._store.ready()

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from av import AudioStream, Packet
 from av.container import InputContainer
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from stope.audio.length import stated_length
 from stope.audio.timeline import Samples, Timeline
@@ -85,11 +85,11 @@ def decode_to_scratch(recording: Path | Source, scratch: Path) -> None:
         StorageUnavailableError: it is remote and cannot be reached.
     """
     damage: list[AudioDamage] = []
-    with published(scratch, what=_WHAT) as stream:
+    with published(scratch, what=_WHAT, durable=True) as stream:
         for block in _decoded(_as_source(recording), damage):
             stream.write(block.astype("<i2").tobytes())
         # Before the samples are published: whoever finds them finds what is missing in them.
-        with published(_damage_file(scratch), what=_WHAT) as notes:
+        with published(_damage_file(scratch), what=_WHAT, durable=True) as notes:
             notes.write(_DAMAGE.dump_json(tuple(damage)))
 
 
@@ -100,8 +100,15 @@ def decode_once(recording: Path | Source, scratch: Path) -> None:
 
 
 def is_decoded(scratch: Path) -> bool:
-    """Whether there is a scratch file, with all that belongs to it."""
-    return scratch.exists() and _damage_file(scratch).exists()
+    """Whether there is a scratch file, with all that belongs to it.
+
+    Whether its samples are the right ones is for who knows their digests.
+    """
+    try:
+        scratch_damage(scratch)
+    except (FileNotFoundError, ValidationError):
+        return False
+    return scratch.exists()
 
 
 def scratch_damage(scratch: Path) -> tuple[AudioDamage, ...]:

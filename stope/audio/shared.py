@@ -8,7 +8,7 @@ job has its transcript.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -62,16 +62,20 @@ class SharedSamples:
                 return SharedCopy(info.path, found.group(2))
         return None
 
-    async def publish(self, file: Path) -> SharedCopy:
+    async def publish(
+        self, file: Path, stopped: Callable[[], bool] = lambda: False
+    ) -> SharedCopy | None:
         """Store the samples in a file whole, sent in parts.
+
+        None, and nothing stored, where ``stopped`` says so, which is asked before every part.
 
         Raises:
             FileNotFoundError: the file is gone.
         """
         digest = await in_thread(lambda: digest_file(file))
         copy = SharedCopy(f"{self._folder}/{digest}.s16", digest)
-        await self._artifacts.put_named_file(copy.path, file)
-        return copy
+        sent = await self._artifacts.put_named_file(copy.path, file, stopped=stopped)
+        return copy if sent else None
 
     async def read(self, copy: SharedCopy, start: int, end: int) -> bytes | None:
         """The bytes of samples ``[start, end)`` as they lie there; None where the copy is gone."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
 from stope.errors import (
+    NO_ROOM,
     ObjectChangedError,
     ObjectMissingError,
     StopeError,
@@ -13,6 +16,15 @@ from stope.errors import (
 
 _PASSING = frozenset({408, 423, 425, 429})
 _PASSING_CODES = frozenset({"RequestTimeout", "SlowDown", "InternalError", "OperationAborted"})
+
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_AWAY = frozenset(
+    {
+        *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE),
+        *(errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT),
+    }
+)
+"""What a disk says that is not reached: it is taken out, or a server's that is away."""
 
 
 def missing(url: str, path: str) -> ObjectMissingError:
@@ -54,6 +66,22 @@ def no_bucket(url: str, scheme: str, bucket: str) -> StorageRefusedError:
 def refused(url: str, why: str, fix: str) -> StorageRefusedError:
     """It does not let us."""
     return StorageRefusedError(f"The storage {url} refuses this ({why}); {fix}.")
+
+
+def denied(url: str, why: str) -> StorageRefusedError:
+    """A folder, or what is in it, is not ours to use."""
+    return refused(url, why, "make the folder and what is in it readable and writable")
+
+
+def of_disk(url: str, number: int, why: str) -> StopeError:
+    """The error that an ``errno`` of a folder stands for; 0 is one that is not known."""
+    if number in NO_ROOM:
+        return full(url)
+    if number in _AWAY:
+        return unavailable(url, why)
+    if number in _DENIED:
+        return denied(url, why)
+    return refused(url, why, "check the folder and its permissions; the work done so far is kept")
 
 
 def answered(url: str, status: int, code: str, rights: str) -> StopeError:

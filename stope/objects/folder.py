@@ -6,7 +6,9 @@ lies in its folder from then on; without it nothing is said of what is there, an
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from obstore.store import LocalStore
 
-from stope.errors import StorageUnavailableError, UsageError
+from stope.errors import StopeError, StorageUnavailableError, UsageError
 from stope.objects import faults
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,10 @@ LOCK = ".lock"
 """Held while an object is compared and replaced; it is no object."""
 
 _LOCK_SECONDS = 10.0
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK})
+"""What a file system says that has no locks, or whose server has none."""
+
+_OTHERS_WRITE = 0o022
 
 
 class StoreFolder:
@@ -33,6 +39,10 @@ class StoreFolder:
         path: the folder.
         url: of the store, as it is shown.
         what: the setting or option that names it.
+
+    Raises:
+        StorageUnavailableError: any method: its disk does not say.
+        StorageRefusedError: any method: it may not be entered.
     """
 
     def __init__(self, path: Path, url: str, what: str) -> None:
@@ -40,6 +50,8 @@ class StoreFolder:
         self._url = url
         self._what = what
         self._mark = ""
+        self._left = ""
+        self._renewed: bytes | None = None
         self._opened: LocalStore | None = None
 
     def make(self) -> None:
@@ -57,16 +69,39 @@ class StoreFolder:
             ) from error
 
     def holds(self, name: str) -> bool:
-        """Whether there is something under a name.
-
-        Raises:
-            StorageUnavailableError: its disk does not say.
-        """
+        """Whether there is something under a name."""
         return self._says(self.path / name)
 
-    def expect(self, mark: str) -> None:
-        """From now on it is the store only while it holds this object."""
+    def settle(self, name: str) -> None:
+        """Have an object, and its name, on the disk: a power loss leaves it neither torn nor gone.
+
+        Raises:
+            StorageUnavailableError: the disk fails.
+            StorageFullError: it has no room after all.
+        """
+        file = self.path / name
+        try:
+            for place in (file, file.parent):
+                handle = os.open(place, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+        except OSError as error:
+            raise faults.of_disk(self._url, error.errno or 0, str(error.strerror)) from error
+
+    def expect(self, mark: str, *, left: str = "", renewed: bytes | None = None) -> None:
+        """From now on it is the store only while it holds this object.
+
+        Args:
+            mark: the name of the object.
+            left: for people: where and when it was left.
+            renewed: of a folder that cannot be away while the one around it is there: what the
+                mark says where the folder was deleted, and is made again.
+        """
         self._mark = mark
+        self._left = left
+        self._renewed = renewed
 
     def check(self) -> None:
         """See that it is there, and the one that is expected.
@@ -74,11 +109,13 @@ class StoreFolder:
         Raises:
             StorageUnavailableError: it is not.
         """
-        if self._mark and not self._says(self.path / self._mark):
+        if self._mark and not self._says(self.path / self._mark) and not self._made_again():
+            left = f" (left by {self._left})" if self._left else ""
             raise StorageUnavailableError(
                 f"The folder {self.path} is not the one that the records have used: its mark "
-                f"{self._mark} is not there. Mount it again or put it back, and the work goes on. "
-                f"If it is gone for good, begin it anew: {self._renewal()}"
+                f"{self._mark}{left} is not there on this machine. Mount it again or put it back, "
+                "and the work goes on. If it is gone for good, or new, begin it anew: "
+                f"{self._renewal()}"
             )
         if not self._mark and not self._says(self.path):
             raise StorageUnavailableError(
@@ -106,29 +143,68 @@ class StoreFolder:
         Raises:
             StorageUnavailableError: it is not there, or somebody else holds the lock for too long.
             StorageRefusedError: the lock cannot be made.
+            StorageFullError: there is no room for it.
         """
         self.check()
-        lock = FileLock(self.path / LOCK, timeout=_LOCK_SECONDS)
+        path = self.path / LOCK
+        # No lock of another kind in its place: a process that is killed would leave it held.
+        lock = FileLock(path, timeout=_LOCK_SECONDS, mode=self._lock_mode(), fallback_to_soft=False)
         try:
             lock.acquire()
         except Timeout:
-            raise faults.unavailable(self._url, f"somebody holds {LOCK}") from None
-        except NotImplementedError:
-            log.info("the file system of %s has no locks", self.path)
+            raise StorageUnavailableError(
+                f"Somebody else has held {path} for longer than {_LOCK_SECONDS:.0f} s; see who "
+                f"does (fuser {shlex.quote(str(path))}). The work goes on when it is let go."
+            ) from None
         except OSError as error:
-            fix = "make the folder and what is in it readable and writable"
-            raise faults.refused(self._url, error.strerror or "no lock", fix) from None
+            if error.errno not in _NO_LOCKS:
+                raise self._told(error) from None
+            log.info("the file system of %s has no locks", self.path)
         try:
             yield
         finally:
             lock.release()
 
+    def _lock_mode(self) -> int:
+        """The permissions of a new lock: where others may write, they may hold it too."""
+        try:
+            return 0o666 if self.path.stat().st_mode & _OTHERS_WRITE else 0o644
+        except OSError as error:
+            raise self._told(error) from None
+
+    def _made_again(self) -> bool:
+        if self._renewed is None:
+            return False
+        try:
+            # Not its parents: without them it is not known that it was deleted.
+            self.path.mkdir()
+            mark = self.path / self._mark
+            mark.parent.mkdir(parents=True)
+            mark.write_bytes(self._renewed)
+        except (FileExistsError, FileNotFoundError):
+            return False
+        except OSError as error:
+            raise self._told(error) from None
+        log.warning(
+            "the folder %s is gone; it is made again, empty, and --force makes anew what was in it",
+            self.path,
+        )
+        return True
+
     def _says(self, path: Path) -> bool:
         try:
-            return path.exists()
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except PermissionError as error:
+            raise faults.denied(self._url, error.strerror or "no right to enter it") from None
         except OSError as error:
             # A mount whose server is away.
             raise faults.unavailable(self._url, error.strerror or "no answer") from None
+        return True
+
+    def _told(self, error: OSError) -> StopeError:
+        return faults.of_disk(self._url, error.errno or 0, error.strerror or "an unknown error")
 
     def _renewal(self) -> str:
         mark = self.path / self._mark

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from obstore.exceptions import (
 )
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from stope.errors import NO_ROOM, StopeError
+from stope.errors import StopeError
 from stope.objects import faults
 from stope.objects.folder import LOCK, StoreFolder
 from stope.objects.port import PART, ObjectInfo, Piece, Readable
@@ -35,14 +34,6 @@ _MOST_PARTS = 9_000
 _OS_ERROR = re.compile(r"os error (\d+)")
 _NOT_THERE = re.compile(r"(?i)not found|NoSuchKey|status code: 404|status: 404")
 _NO_RANGE = re.compile(r"(?i)invalid range|range was invalid|status code: 416")
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_AWAY = frozenset(
-    {
-        *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE),
-        *(errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT),
-    }
-)
-"""What a disk says that is not reached: it is taken out, or a server's that is away."""
 
 
 class ObstoreStore:
@@ -82,9 +73,13 @@ class ObstoreStore:
     ) -> bool:
         """As ``RawStore``."""
         self._check_folder()
-        if replacing is not None and self._place is not None:
+        if (only_new or replacing is not None) and self._place is not None:
+            # What a folder could do itself for a new object takes hard links, which many a disk
+            # and network share has not.
             with self._place.locked():
-                return self._has(path, replacing) and self.put(path, data)
+                found = self.head(path)
+                is_as_wanted = (found.version if found is not None else None) == replacing
+                return is_as_wanted and self.put(path, data)
         mode: PutMode | None = None
         if only_new:
             mode = "create"
@@ -193,10 +188,6 @@ class ObstoreStore:
                 raise self._translated(error, path) from None
         return True
 
-    def _has(self, path: str, version: str) -> bool:
-        found = self.head(path)
-        return found is not None and found.version == version
-
     def _check_folder(self) -> None:
         # What is not mounted looks like an empty folder, and would take what is written.
         if self._place is not None:
@@ -222,14 +213,7 @@ class ObstoreStore:
         found = _OS_ERROR.search(text)
         number = int(found.group(1)) if found else 0
         why = os.strerror(number) if number else text.splitlines()[0]
-        if number in NO_ROOM:
-            return faults.full(self.url)
-        if number in _AWAY:
-            return faults.unavailable(self.url, why)
-        fix = "check the folder and its permissions; the work done so far is kept"
-        if number in _DENIED:
-            fix = "make the folder and what is in it readable and writable"
-        return faults.refused(self.url, why, fix)
+        return faults.of_disk(self.url, number, why)
 
 
 def _told(error: Exception) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -20,7 +20,7 @@ from stope.objects import faults
 from stope.objects.address import checked_name
 from stope.objects.folder import StoreFolder
 from stope.objects.patience import Patience
-from stope.objects.port import PART, ObjectInfo, Piece, RawStore
+from stope.objects.port import PART, ObjectInfo, Piece, RawStore, Readable
 from stope.published import published
 
 __all__ = ["ObjectInfo", "ObjectStore"]
@@ -39,7 +39,12 @@ CHECK_NAME = "stope-check"
 
 async def in_thread(do: Callable[[], ResultT]) -> ResultT:
     """What a blocking call gives, made in the stores' own threads."""
-    return await asyncio.get_running_loop().run_in_executor(_POOL, do)
+    return await asyncio.wrap_future(begun(do))
+
+
+def begun(do: Callable[[], ResultT]) -> Future[ResultT]:
+    """``in_thread`` for whoever may stop waiting for it, and ask for it again."""
+    return _POOL.submit(do)
 
 
 def for_each(do: Callable[[ItemT], None], items: Iterable[ItemT]) -> None:
@@ -108,10 +113,19 @@ class ObjectStore:
             lambda: self.patience.call(lambda: self.raw.put(path, data, only_new=only_new))
         )
 
-    async def put_file(self, path: str, file: Path, *, only_new: bool = False) -> bool:
+    async def put_file(
+        self,
+        path: str,
+        file: Path,
+        *,
+        only_new: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> bool:
         """``put`` for a file of any size, in parts. A part that was sent is never seen alone.
 
         A large file with ``only_new`` is looked for first; two that begin at once both send.
+        ``stopped`` is asked in a thread before every part: where it says so, the answer is False,
+        and there is nothing.
 
         Raises:
             OSError: the file cannot be read.
@@ -119,13 +133,18 @@ class ObjectStore:
         checked_name(path)
 
         def send() -> bool:
+            if stopped():
+                return False
             with file.open("rb") as stream:
                 size = os.fstat(stream.fileno()).st_size
                 if size <= PART:
                     return self.raw.put(path, stream.read(), only_new=only_new)
                 if only_new and self.raw.head(path) is not None:
                     return False
-                self.raw.put_stream(path, stream, size)
+                try:
+                    self.raw.put_stream(path, _Stoppable(stream, stopped), size)
+                except _SendingStoppedError:
+                    return False
                 return True
 
         return await self.do(lambda: self.patience.call(send))
@@ -247,6 +266,24 @@ class ObjectStore:
 
     def _part(self, path: str, start: int, end: int, version: str | None) -> Piece:
         return self.patience.call(lambda: part_of(self.raw, path, start, end, version))
+
+
+class _SendingStoppedError(Exception):
+    """Whoever sends does not want to any more."""
+
+
+class _Stoppable:
+    """A stream that raises instead of giving more, once it is stopped."""
+
+    def __init__(self, stream: Readable, stopped: Callable[[], bool]) -> None:
+        self._stream = stream
+        self._stopped = stopped
+
+    def read(self, size: int = -1, /) -> bytes:
+        """See ``Readable``."""
+        if self._stopped():
+            raise _SendingStoppedError
+        return self._stream.read(size)
 
 
 def part_of(raw: RawStore, path: str, start: int, end: int, version: str | None) -> Piece:

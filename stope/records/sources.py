@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +25,8 @@ _OWNER = "stope:records"
 """No absolute path, and no URL of an input; nor is what begins like a store's."""
 
 _STORE = "stope:store:"
+_NOTE_AT_MOST = 64
+_ID = re.compile("[0-9a-f]{32}")
 
 
 class SourceDigests:
@@ -71,14 +74,32 @@ class SourceDigests:
             found = await self._database.fetch(query)
         return str(found[0].digest)
 
-    async def stores(self) -> set[str]:
-        """The URLs of the artifact stores that have the mark of these records."""
-        query = select(source.c.path).where(source.c.path.startswith(_STORE, autoescape=True))
-        return {row.path.removeprefix(_STORE) for row in await self._database.fetch(query)}
+    @property
+    def home(self) -> Path | None:
+        """The folder that the records lie in, where they are a file."""
+        return Path(self._database.display_url).parent if self._database.is_sqlite else None
 
-    async def keep_store(self, url: str) -> None:
-        """Remember that the artifact store behind a URL has the mark of these records."""
-        await self._note(f"{_STORE}{url}", await self.owner())
+    async def stores(self) -> dict[str, str]:
+        """The artifact stores that have the mark of these records, by the names they were kept by.
+
+        With each: where and when the mark was left, for people; '' where that is not known.
+        """
+        columns = (source.c.path, source.c.digest)
+        query = select(*columns).where(source.c.path.startswith(_STORE, autoescape=True))
+        return {
+            # Before there were notes, the id of the records stood in their place.
+            row.path.removeprefix(_STORE): "" if _ID.fullmatch(row.digest) else row.digest
+            for row in await self._database.fetch(query)
+        }
+
+    async def keep_store(self, name: str, note: str) -> None:
+        """Remember an artifact store that has the mark of these records, unless it is known.
+
+        Args:
+            name: its URL, or another name by which it is known again.
+            note: where and when the mark was left.
+        """
+        await self._note(f"{_STORE}{name}", note[:_NOTE_AT_MOST])
 
     async def has_artifacts(self) -> bool:
         """Whether a run has ever noted that it needs an artifact."""

@@ -53,7 +53,7 @@ async def transcribe(
         load_transcriber: gives the engine for a model's name.
         load_diarizer: gives the engine that tells speakers apart.
         scratch: folder for decoded audio, emptied of ours at the end. Where ``artifacts`` are
-            elsewhere, a copy lies there too until then.
+            elsewhere, a copy of a long recording's lies there too until then.
         text_limit: bytes of text that the checkpoint holds at most.
         digest_source: gives the SHA-256 of the recording as it is now.
 
@@ -74,7 +74,34 @@ async def transcribe(
         shared=SharedSamples(artifacts, job.id) if artifacts.is_elsewhere else None,
         compare=partial(_validate, source, job.input.digest, digest_source),
         note=run.note,
+        draining=run.draining,
     )
+    async with samples:
+        outcome = await _transcribed(
+            run,
+            samples,
+            units=units,
+            artifacts=artifacts,
+            load_transcriber=load_transcriber,
+            load_diarizer=load_diarizer,
+            text_limit=text_limit,
+        )
+    await asyncio.to_thread(source.close)
+    return outcome
+
+
+async def _transcribed(
+    run: StageRun[TranscribeCheckpoint],
+    samples: RecordingSamples,
+    *,
+    units: UnitStore,
+    artifacts: ArtifactStore,
+    load_transcriber: Callable[[str], Awaitable[Transcriber]],
+    load_diarizer: LoadDiarizer,
+    text_limit: int,
+) -> StageOutcome:
+    """The stage from the chunk plan to its end, on a recording that was validated."""
+    job, checkpoint = run.job, run.checkpoint
 
     async def make_plan() -> ChunkPlan:
         await samples.decode()
@@ -171,7 +198,6 @@ async def transcribe(
     checkpoint.final_result = outcome.final_result()
     await run.enter("completed")
     await samples.remove()
-    await asyncio.to_thread(source.close)
     return outcome
 
 

@@ -19,6 +19,8 @@ from stope.upload.signing import SHORTEST_KEY
 
 VERIFIED = "verify-full"
 UNVERIFIED = "prefer"
+SSL_MODES = ("disable", "allow", UNVERIFIED, "require", "verify-ca", VERIFIED)
+"""Each checks more than those before it."""
 
 
 def signing_key(url: str, settings: Settings) -> bytes:
@@ -63,11 +65,17 @@ def database_password(url: str, settings: Settings) -> str | None:
 def encryption(url: str) -> str | ssl.SSLContext:
     """How the way to a database is protected: an ``sslmode``, or what to check certificates with.
 
-    Off this machine the server has to prove who it is, unless the URL or PGSSLMODE says otherwise:
-    a password goes to it.
+    Off this machine the server has to prove who it is, unless PGSSLMODE says otherwise: a password
+    goes to it, and whoever names a URL in a job may ask for more protection of that, not for less.
     """
-    mode = dict(parse_qsl(urlsplit(url).query)).get("sslmode")
-    mode = mode or os.environ.get("PGSSLMODE") or (UNVERIFIED if is_here(url) else VERIFIED)
+    asked = dict(parse_qsl(urlsplit(url).query)).get("sslmode")
+    set_here = os.environ.get("PGSSLMODE")
+    if is_here(url):
+        mode = asked or set_here or UNVERIFIED
+    else:
+        mode = set_here or VERIFIED
+        if asked and mode in SSL_MODES:
+            mode = max(asked, mode, key=SSL_MODES.index)
     if mode == VERIFIED and not _has_authorities():
         # Where PostgreSQL's own file is missing, the authorities that the system trusts.
         return ssl.create_default_context()

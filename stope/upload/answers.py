@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from stope.errors import (
+    DestinationRateLimitedError,
     DestinationRefusedError,
     DestinationUnavailableError,
     ItemRefusedError,
@@ -22,13 +23,15 @@ from stope.models.upload import Item, Receipt
 from stope.retry_after import LONGEST_WAIT, seconds_of
 from stope.upload.delivery import idempotency_key
 from stope.upload.destination import GOES_ON
+from stope.upload.signing import SCHEMA
 
 TAKEN = frozenset({200, 201, 202, 204})
 MULTI_STATUS = 207
 TOO_LARGE = 413
 
 _TOO_MANY = 429
-_MAY_PASS = frozenset({408, 409, 425})
+_CONFLICT = 409
+_MAY_PASS = frozenset({408, _CONFLICT, 425})
 """Statuses that pass where the endpoint says when: it took too long; the same key is being worked
 on just now (IETF draft ``idempotency-key-header``); too early."""
 
@@ -42,7 +45,8 @@ _CHECK_KEY = (
     "check that STOPE_UPLOAD_HMAC_KEY is the endpoint's key, that it knows itself by this URL"
 )
 _ADVICE = {
-    401: f"{_CHECK_KEY}, and both clocks",
+    401: f"{_CHECK_KEY}, that it checks {SCHEMA} signatures as docs/uploads.md describes, and "
+    "both clocks",
     403: f"{_CHECK_KEY}, and what it lets us do there",
     404: "check the address",
     405: "check the address: it takes no POST",
@@ -67,7 +71,8 @@ def outcomes_of(answer: HttpAnswer, items: Sequence[Item], url: str) -> list[Rec
     """What became of each item of a delivery.
 
     Raises:
-        PutOffError: the endpoint asks for it later.
+        DestinationRateLimitedError: the endpoint asks for fewer requests.
+        PutOffError: it asks for these very items later.
         DestinationUnavailableError: nothing of it was taken, and it is to be sent again later.
         DestinationRefusedError: nothing of the kind will be taken there.
     """
@@ -101,6 +106,7 @@ def digests_of(answer: HttpAnswer, url: str, *, askable: bool) -> dict[str, str 
         askable: it has answered one before, so that it can be asked.
 
     Raises:
+        DestinationRateLimitedError: it asks for fewer requests.
         PutOffError: it asks for the question later, or it has answered one and not this one.
         DestinationUnavailableError: it is to be asked again later.
         DestinationRefusedError: it does not let us ask.
@@ -124,10 +130,10 @@ def _refusal(answer: HttpAnswer, url: str) -> StopeError:
     status = answer.status
     words = shortened(answer.body[:4000].decode(errors="replace"), _LONGEST_SAYING)
     said = f"({status}): {words}" if words and not words.startswith("<") else f"({status})"
-    if passing := _passing(
-        status, seconds_of(answer.retry_after), f"{url} takes nothing now {said}"
-    ):
-        return passing
+    wait = seconds_of(answer.retry_after)
+    if _may_pass(status, wait):
+        sentence = f"{url} takes nothing now {said}; {GOES_ON}."
+        return _of_all(status)(sentence, retry_after=wait)
     if 300 <= status < 400:
         where = shortened((answer.location or "somewhere else").partition("?")[0], _LONGEST_SAYING)
         return DestinationRefusedError(
@@ -140,16 +146,19 @@ def _refusal(answer: HttpAnswer, url: str) -> StopeError:
     return DestinationRefusedError(f"{url} refuses {said}; {advice}.")
 
 
-def _passing(status: int, wait: float | None, sentence: str) -> DestinationUnavailableError | None:
-    """The error for a status that may be another one later; None for one that stays.
+def _may_pass(status: int, wait: float | None) -> bool:
+    """Whether a status may be another one later.
 
     A 4xx stays, unless the endpoint itself asks for a later try.
     """
-    if status == _TOO_MANY or (status in _MAY_PASS and wait is not None):
-        return PutOffError(f"{sentence}; {GOES_ON}.", retry_after=wait)
-    if status >= 500:
-        return DestinationUnavailableError(f"{sentence}; {GOES_ON}.", retry_after=wait)
-    return None
+    return status >= 500 or status == _TOO_MANY or (status in _MAY_PASS and wait is not None)
+
+
+def _of_all(status: int) -> type[DestinationUnavailableError]:
+    """Whom a passing status of a whole request is about: the place, but for a conflict of keys."""
+    if status == _TOO_MANY:
+        return DestinationRateLimitedError
+    return PutOffError if status == _CONFLICT else DestinationUnavailableError
 
 
 def _is_about_content(status: int) -> bool:
@@ -174,10 +183,11 @@ def _outcome(status: int, said: ItemReceipt | None, item: Item, url: str) -> Rec
         )
     reason = shortened(said.reason or "it gives no reason", _LONGEST_SAYING)
     wait = None if said.retry_after is None else min(said.retry_after, LONGEST_WAIT)
-    sentence = f"{url} does not take {item.id} now ({said.status}): {reason}"
-    return _passing(said.status, wait, sentence) or ItemRefusedError(
-        f"{url} refuses {item.id} ({said.status}): {reason}"
-    )
+    if _may_pass(said.status, wait):
+        later = DestinationUnavailableError if said.status >= 500 else PutOffError
+        sentence = f"{url} does not take {item.id} now ({said.status}): {reason}; {GOES_ON}."
+        return later(sentence, retry_after=wait)
+    return ItemRefusedError(f"{url} refuses {item.id} ({said.status}): {reason}")
 
 
 def _read(answer: HttpAnswer, model: type[ModelT], url: str) -> ModelT | None:

@@ -10,7 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from stope.errors import DestinationUnavailableError, PutOffError, StopeError
+from stope.errors import (
+    DestinationRateLimitedError,
+    DestinationUnavailableError,
+    PutOffError,
+    StopeError,
+)
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -133,8 +138,10 @@ class Batcher(Generic[Ask, Answer]):
 
 
 def _may_be_of_one(error: Exception) -> bool:
-    """Whether something in a batch can be why it failed. To be put off is about all of them."""
-    return isinstance(error, DestinationUnavailableError) and not isinstance(error, PutOffError)
+    """Whether something in a batch can be why it failed. To come later is about all of them."""
+    return isinstance(error, DestinationUnavailableError) and not isinstance(
+        error, (DestinationRateLimitedError, PutOffError)
+    )
 
 
 def _settle(turn: asyncio.Future[Answer], answer: Answer | Exception) -> None:

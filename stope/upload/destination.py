@@ -18,6 +18,7 @@ class Destination(Protocol):
     Every method may raise:
 
     - ``DestinationUnavailableError`` or ``StorageFullError``: it may work later, try again;
+    - ``DestinationRateLimitedError``: the same, and it is there: it wants fewer requests;
     - ``PutOffError``: the same of this one item, and it is tried a few times only;
     - ``DestinationRefusedError``: nothing can be put or read there until somebody mends it;
     - ``ItemRefusedError``: this one item cannot, others can.

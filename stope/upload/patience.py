@@ -7,10 +7,12 @@ nothing just now: both may answer 500. The other items tell. ``docs/uploads.md``
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from stope.errors import (
+    DestinationRateLimitedError,
     DestinationUnavailableError,
     ItemRefusedError,
     PutOffError,
@@ -70,17 +72,19 @@ class ItemPatience(Generic[Answer]):
         Raises:
             ItemRefusedError: it refuses the item, or puts it off too often or for too long, or
                 fails on this one while it takes others.
-            DestinationUnavailableError: it takes nothing just now.
+            DestinationUnavailableError: it takes nothing just now, or asks for fewer requests for
+                longer than is waited here.
             WorkerDrainingError: this worker is leaving.
             StopeError: whatever else the place says; nobody waits for another item then.
         """
         waited = 0.0
         for tries, pause in enumerate((*PAUSES, 0.0), start=1):
-            before = self._answers
             try:
-                return await self._turn(item)
+                return await self._paced(item)
+            except DestinationRateLimitedError:
+                raise
             except DestinationUnavailableError as error:
-                trouble = error
+                trouble, before = error, self._answers
             asked = max(pause, trouble.retry_after or 0.0)
             last = tries > len(PAUSES) or waited + asked > LONGEST
             wait = pause if last else asked
@@ -92,12 +96,35 @@ class ItemPatience(Generic[Answer]):
                 break
         raise _given_up(item, trouble, tries, waited) from trouble
 
+    async def _paced(self, item: Item) -> Answer:
+        """What the place says, however often it asks for fewer requests before.
+
+        That is said of all items, so none is a witness, and it is held against none.
+
+        Raises:
+            DestinationRateLimitedError: it asks for that too often or for too long; the whole
+                upload waits then.
+        """
+        waited, pauses = 0.0, iter(PAUSES)
+        while True:
+            try:
+                return await self._turn(item)
+            except DestinationRateLimitedError as limit:
+                wait = max(next(pauses, math.inf), limit.retry_after or 0.0)
+                if waited + wait > LONGEST:
+                    self._end(limit)
+                    raise
+                await self._pause(wait, limit)
+                waited += wait
+
     async def _turn(self, item: Item) -> Answer:
         if item.id in self._ahead:
             answer = self._ahead.pop(item.id)
         else:
             self._begun.add(item.id)
             answer = await self._once(item)
+            # What it said to a witness meanwhile is as old.
+            self._ahead.pop(item.id, None)
         self._good.add(item.id)
         return answer
 

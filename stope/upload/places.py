@@ -14,7 +14,13 @@ from urllib.request import url2pathname
 
 from stope.errors import UsageError
 from stope.settings import Settings
-from stope.upload.access import database_password, encryption, is_loopback, signing_key
+from stope.upload.access import (
+    SSL_MODES,
+    database_password,
+    encryption,
+    is_loopback,
+    signing_key,
+)
 from stope.upload.destination import Destination
 from stope.upload.folder import FolderDestination
 
@@ -30,7 +36,6 @@ _OPTION = "the destination"
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 _SCHEMA = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}")
 _PARAMETERS = frozenset({"schema", "sslmode", "host"})
-_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 
 
 def place_url(place: str) -> str:
@@ -164,10 +169,10 @@ def _database_url(parts: SplitResult) -> str:
             f"The schema {schema!r} of the destination cannot be one; use letters, digits and "
             "underscores, and no pg_ in the beginning."
         )
-    if options.get("sslmode", "prefer") not in _SSL_MODES:
+    if options.get("sslmode", "prefer") not in SSL_MODES:
         raise UsageError(
             f"The destination has no sslmode {options['sslmode']!r}; there are "
-            f"{', '.join(sorted(_SSL_MODES))}."
+            f"{', '.join(SSL_MODES)}."
         )
     query = urlencode(sorted(options.items()), quote_via=quote, safe="/")
     user = f"{parts.username}@" if parts.username else ""

@@ -68,13 +68,13 @@ def destination_error(error: Exception, place: str) -> StopeError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return DestinationRefusedError(
             f"{place} cannot prove who it is ({said}); name the authority of its certificate with "
-            "PGSSLROOTCERT where the worker runs, or write ?sslmode=require where nobody can stand "
-            "between."
+            "PGSSLROOTCERT where the worker runs, or set PGSSLMODE=require there if nobody can "
+            "stand between."
         )
     if _NO_TLS in said:
         return DestinationRefusedError(
             f"{place} speaks no TLS, and what goes there could be read by anybody on the way; let "
-            "it, or write ?sslmode=disable if that is wanted."
+            "it, or set PGSSLMODE=disable where the worker runs if that is wanted."
         )
     if not code or code in _PASSING or code.startswith(_PASSING_CLASSES):
         if isinstance(cause, (ValueError, TypeError)):

@@ -25,7 +25,7 @@ from typing import Self
 from stope.errors import UsageError
 from stope.identity import digest_bytes, digest_file
 from stope.models.dataprep import Dataset
-from stope.models.job import Job
+from stope.models.job import Job, JsonObject
 from stope.models.vision import Digest
 from stope.published import PART, published
 from stope.steps.identity import run_guid_of
@@ -43,6 +43,9 @@ from stope.vision.written import (
 
 _AT_ONCE = 16
 """Files on their way: a store far away takes most of the time to answer."""
+
+_MOST_BYTES = 512 << 20
+"""Of pictures in memory, if none were any smaller as PNG than its pixels with alpha."""
 
 Read = Callable[[Digest], Awaitable[bytes]]
 """Gives the bytes of an artifact."""
@@ -85,11 +88,14 @@ async def write_dataset(dataset: Dataset, folder: Path, read: Read, author: Auth
     manifest = "".join(f"{image.model_dump_json()}\n" for image in dataset.images).encode()
     about = _about(dataset, author, digest_bytes(manifest))
     wanted = images | sheets | {MANIFEST: digest_bytes(manifest), ABOUT: digest_bytes(about)}
-    missing = await asyncio.to_thread(_claim, folder, author, wanted)
+    unsigned = digest_bytes(_text(_described(dataset)))
+    missing = await asyncio.to_thread(_claim, folder, author, wanted, unsigned)
     if ABOUT in missing:
         await asyncio.to_thread(_write, folder / ABOUT, about)
     pictures = {path: wanted[path] for path in (*images, *sheets) if path in missing}
-    await _put(folder, pictures, read)
+    areas = (image.crop[2] * image.crop[3] for image in dataset.images)
+    room = _MOST_BYTES // max(1, 4 * max(areas, default=0))
+    await _put(folder, pictures, read, at_once=min(_AT_ONCE, max(1, room)))
     if MANIFEST in missing:
         await asyncio.to_thread(_write, folder / MANIFEST, manifest)
     await asyncio.to_thread((folder / WRITING).unlink, missing_ok=True)
@@ -124,7 +130,7 @@ def _ours(folder: Path, author: Author | None) -> Written | None:
                 f"The folder {folder} holds something else already; name an empty or a new one "
                 "with --output."
             )
-    elif author is not None and found.run_guid != author.run_guid:
+    elif author is not None and found.run_guid not in (None, author.run_guid):
         raise UsageError(
             f"The folder {folder} holds something else already, the data set of another job; name "
             "an empty or a new one with --output."
@@ -140,21 +146,41 @@ def _unusable(folder: Path, error: OSError) -> UsageError:
 
 
 def _about(dataset: Dataset, author: Author, manifest: Digest) -> bytes:
-    body = dataset.model_dump(mode="json", exclude={"images"})
-    body |= {
-        "images": len(dataset.images),
+    whose: JsonObject = {
         "job": author.job_id,
         "run_guid": author.run_guid,
         "manifest": manifest,
     }
-    return (json.dumps(sealed(body), indent=2, ensure_ascii=False) + "\n").encode()
+    return _text(sealed(_described(dataset) | whose))
 
 
-def _claim(folder: Path, author: Author, wanted: Mapping[str, Digest]) -> set[str]:
-    """Make a folder ready for a data set; which of its files are to be written."""
+def _described(dataset: Dataset) -> JsonObject:
+    body = dataset.model_dump(mode="json", exclude={"images"})
+    return body | {"images": len(dataset.images)}
+
+
+def _text(body: JsonObject) -> bytes:
+    return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _claim(
+    folder: Path, author: Author, wanted: Mapping[str, Digest], unsigned: Digest
+) -> set[str]:
+    """Make a folder ready for a data set; which of its files are to be written.
+
+    ``unsigned`` is what the data set's own ``dataset.json`` was before it named a run: where it is
+    that, the folder is the run's.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ours = _ours(folder, author) or Written(run_guid=author.run_guid, files={})
+        if ours.run_guid is None:
+            if digest_file(folder / ABOUT) != unsigned:
+                raise UsageError(
+                    f"The folder {folder} holds something else already: its {ABOUT} describes "
+                    "another data set, and names no run; name an empty or a new one with --output."
+                )
+            ours = Written(run_guid=author.run_guid, files={ABOUT: (unsigned,)})
         there = dict(_there(folder, {*wanted, *ours.files}))
     except OSError as error:
         raise _unusable(folder, error) from error
@@ -196,7 +222,7 @@ def _delete(folder: Path, stale: Iterable[str]) -> None:
                 above.rmdir()
 
 
-async def _put(folder: Path, pictures: Mapping[str, Digest], read: Read) -> None:
+async def _put(folder: Path, pictures: Mapping[str, Digest], read: Read, *, at_once: int) -> None:
     """Write pictures, several at once."""
     left = iter(pictures.items())
 
@@ -204,7 +230,7 @@ async def _put(folder: Path, pictures: Mapping[str, Digest], read: Read) -> None
         for path, digest in left:
             await in_thread(_write, folder / path, await read(digest))
 
-    tasks = [asyncio.create_task(work()) for _ in range(min(_AT_ONCE, len(pictures)))]
+    tasks = [asyncio.create_task(work()) for _ in range(min(at_once, len(pictures)))]
     try:
         await asyncio.gather(*tasks)
     finally:

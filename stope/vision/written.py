@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from stope.identity import digest_file, digest_of
+from stope.identity import digest_bytes, digest_file, digest_of
 from stope.models.frozen import Frozen
 from stope.models.job import JsonObject
 from stope.models.vision import Digest
@@ -20,17 +21,23 @@ WRITING = f".writing{PART}"
 """There while a data set is written: what the files of the folder may be meanwhile."""
 
 _CHECKSUM = "checksum"
+_EMPTY = digest_bytes(b"")
+_UNSIGNED = {"images": int, "sheets": dict, "videos": list, "config": dict}
+"""What a ``dataset.json`` that does not name its run holds, among others."""
 
 
 class Written(Frozen):
-    """The files that a run wrote: by path below the folder, each content that it gave them."""
+    """The files that a run wrote: by path below the folder, each content that it gave them.
 
-    run_guid: str
+    ``run_guid`` is None for a data set whose ``dataset.json`` does not say which run wrote it.
+    """
+
+    run_guid: str | None
     files: dict[str, tuple[Digest, ...]]
 
     def is_ours(self, path: str, digest: Digest) -> bool:
-        """Whether a file with this content is as the run left it."""
-        return digest in self.files.get(path, ())
+        """Whether a file with this content is as the run left it, or a crash did: without any."""
+        return digest == _EMPTY or digest in self.files.get(path, ())
 
     def and_then(self, wanted: Mapping[str, Digest]) -> Written:
         """The same while other contents take their places."""
@@ -60,14 +67,14 @@ def read_written(folder: Path) -> Written | None:
     """
     begun = folder / WRITING
     if begun.is_file():
-        try:
+        # Where it is none of ours, or a crash has torn it, what is finished still says what it is.
+        with suppress(ValidationError):
             return _within(Written.model_validate_json(begun.read_bytes()))
-        except ValidationError:
-            # Published whole: somebody else's.
-            return None
     mark = _mark(folder / ABOUT)
     if mark is None:
         return None
+    if "run_guid" not in mark:
+        return Written(run_guid=None, files={})
     files = dict(_listed(folder / MANIFEST))
     sheets = mark.get("sheets")
     if isinstance(sheets, dict):
@@ -99,7 +106,12 @@ def _mark(path: Path) -> JsonObject | None:
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("run_guid"), str) else None
+    if not isinstance(found, dict):
+        return None
+    if "run_guid" in found:
+        return found if isinstance(found["run_guid"], str) else None
+    is_one = all(isinstance(found.get(name), kind) for name, kind in _UNSIGNED.items())
+    return found if is_one else None
 
 
 def _listed(manifest: Path) -> Iterator[tuple[str, Digest]]:

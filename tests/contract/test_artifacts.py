@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -12,7 +14,13 @@ import pytest
 from stope.artifacts import ArtifactStore
 from stope.artifacts.reader import content_path
 from stope.compression import MAGIC, packed
-from stope.errors import ArtifactError, InputError, StorageRefusedError, UsageError
+from stope.errors import (
+    ArtifactError,
+    InputError,
+    StorageRefusedError,
+    StorageUnavailableError,
+    UsageError,
+)
 from stope.identity import digest_bytes, digest_file
 from stope.models.gap import Gap
 from stope.objects.port import PART
@@ -256,6 +264,35 @@ async def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> Non
         await store.put(DATA)
     with pytest.raises((StorageRefusedError, ArtifactError)):
         await store.get(ABSENT)
+
+
+async def test_a_document_is_on_the_disk_before_a_row_can_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that the records call finished must not have an empty result after a power loss."""
+    synced: set[int] = set()
+
+    def fsync(handle: int) -> None:
+        synced.add(os.fstat(handle).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = ArtifactStore(tmp_path.as_uri())
+    file = tmp_path / content_path(await store.put_model(Gap(stage="mine", unit_id="a", reason="")))
+    assert synced == {file.stat().st_ino, file.parent.stat().st_ino}
+    await store.put(DATA)
+    assert len(synced) == 2, "what can be made again does not wait for the disk"
+
+
+async def test_a_disk_that_fails_to_keep_a_document_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = ArtifactStore(tmp_path.as_uri(), patience=QUICK)
+    with pytest.raises(StorageUnavailableError):
+        await store.put_model(Gap(stage="mine", unit_id="a", reason=""))
 
 
 def test_a_uri_in_memory_keeps_its_scheme() -> None:

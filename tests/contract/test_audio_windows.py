@@ -6,32 +6,36 @@ What is read of either is counted.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 import wave
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import stope.audio.samples
 from stope.artifacts import ArtifactStore
 from stope.audio.chunks import plan_chunks
-from stope.audio.decode import decode_to_scratch, read_window, remove_scratch
+from stope.audio.decode import Audio, decode_to_scratch, read_window, remove_scratch
 from stope.audio.samples import RecordingSamples
 from stope.audio.shared import SharedSamples
 from stope.audio.timeline import Samples
 from stope.errors import (
     InputError,
     ProviderUnavailableError,
-    StopeError,
     StorageUnavailableError,
 )
-from stope.identity import digest_file
+from stope.identity import digest_bytes, digest_file
 from stope.models.audio import SAMPLE_RATE, ChunkPlan
 from stope.models.checkpoint import TranscribeCheckpoint
 from stope.models.job import Diarize, InputKind, JobConfig, JobInput, JobType
-from stope.objects.port import Piece, RawStore
+from stope.models.transcript import ChunkTranscript
+from stope.objects.port import PART, Piece, RawStore
 from stope.objects.store import ObjectStore
 from stope.sources.digests import remembered_digest
 from stope.sources.source import Source, open_source
@@ -39,11 +43,12 @@ from stope.sources.window import BLOCK
 from stope.speakers.scripted import ScriptedDiarizer
 from stope.speech.scripted import ScriptedTranscriber
 from stope.speech.stage import transcribe
-from stope.speech.transcriber import Transcriber
+from stope.speech.transcriber import Transcriber, Way
 from stope.stage import StageOutcome
 from tests.builders import stage_run_of
 from tests.memory import MemoryMirror, MemoryUnitStore
-from tests.object_servers import QUICK, SHORT, ObjectPlace, remote
+from tests.object_servers import QUICK, SHORT, Mode, ObjectPlace, open_place, remote
+from tests.waiting import until
 from tests.web_files import WebFile, WebFiles, serving
 
 __all__ = ["remote"]
@@ -53,6 +58,12 @@ JOB = "transcribe-1"
 
 LEFT = 2
 """Chunks that a worker leaves to another."""
+
+
+@pytest.fixture(autouse=True)
+def shared_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recordings of these tests are long enough to be shared."""
+    monkeypatch.setattr(stope.audio.samples, "SHARED_FROM", SAMPLE_RATE)
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,24 @@ class Meter:
         return piece
 
 
+class Ending(ScriptedTranscriber):
+    """Hears until a chunk at which its worker ends, as soon as others may go on."""
+
+    def __init__(self, last: str, shared: Callable[[], Awaitable[bool]]) -> None:
+        super().__init__()
+        self._last = last
+        self._shared = shared
+
+    async def transcribe(
+        self, audio: Audio, language: str | None, way: Way = Way.PLAIN
+    ) -> ChunkTranscript:
+        """See ``Transcriber``."""
+        if digest_bytes(np.rint(audio * 32768).astype("<i2").tobytes()) == self._last:
+            await until(self._shared, "the samples to be shared")
+            raise ProviderUnavailableError("it ends here")
+        return await super().transcribe(audio, language, way)
+
+
 class Worker:
     """A worker with a disk of its own. Plans, outputs, digests and artifacts are everybody's."""
 
@@ -186,9 +215,12 @@ class Machines:
     async def dying(self, location: str, talk: Talk) -> Worker:
         """A worker that ends with some chunks left, its disk with it."""
         worker = self.add()
-        first_left = talk.plan.chunks[-LEFT]
-        trouble: StopeError = ProviderUnavailableError("it ends here")
-        worker.engine = ScriptedTranscriber({first_left.digest: trouble})
+
+        async def shared() -> bool:
+            is_bucket = worker.artifacts.is_elsewhere
+            return not is_bucket or bool(await worker.artifacts.list_named("samples"))
+
+        worker.engine = Ending(talk.plan.chunks[-LEFT].digest, shared)
         with pytest.raises(ProviderUnavailableError):
             await worker.transcribe(location, talk.digest)
         return worker
@@ -197,6 +229,15 @@ class Machines:
 def shared_keys(place: ObjectPlace) -> list[str]:
     assert place.server is not None
     return [key for key in place.server.keys(place.bucket) if "/samples/" in key]
+
+
+def said_of(holds: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    """A condition for ``until``."""
+
+    async def asked() -> bool:
+        return holds()
+
+    return asked
 
 
 async def undisturbed(talk: Talk, folder: Path, diarize: Diarize = Diarize.OFF) -> object:
@@ -279,12 +320,14 @@ class Desk:
         self.file = folder / "here.s16"
         self.compared = 0
         self.notes: list[str] = []
+        self.draining = asyncio.Event()
         self.samples = RecordingSamples(
             open_source(talk.path),
             self.file,
             shared=self.shared,
             compare=self._compare,
             note=self.notes.append,
+            draining=self.draining,
         )
         self.changed = False
         self.samples.follow(talk.plan)
@@ -322,9 +365,15 @@ async def test_a_window_is_checked_and_a_copy_that_is_damaged_is_made_anew(
     assert "damaged" in caplog.text
     assert (desk.notes[0], desk.compared) == ("decoding", 1)
     assert desk.file.exists()
-    copy = await desk.shared.find(talk.plan.samples)
-    assert copy is not None
-    assert await desk.shared.read(copy, 0, talk.plan.samples) == talk.decoded.read_bytes()
+
+    async def is_sound() -> bool:
+        found = await desk.shared.find(talk.plan.samples)
+        return (
+            found is not None
+            and await desk.shared.read(found, 0, talk.plan.samples) == talk.decoded.read_bytes()
+        )
+
+    await until(is_sound, "a sound copy")
 
 
 async def test_a_copy_that_is_gone_is_done_without_and_another_one_is_made(
@@ -337,7 +386,7 @@ async def test_a_copy_that_is_gone_is_done_without_and_another_one_is_made(
         await desk.window(talk, 1)
     assert "are gone" in caplog.text
     assert desk.compared == 1
-    assert len(shared_keys(remote)) == 1
+    await until(said_of(lambda: len(shared_keys(remote)) == 1), "another copy")
 
 
 async def test_a_recording_that_has_changed_meanwhile_is_not_decoded_again(
@@ -377,11 +426,173 @@ async def test_what_is_for_others_holds_nobody_up_who_has_the_samples(
     assert remote.door is not None
     remote.door.close()
     await desk.window(talk, 0)
+    await until(said_of(lambda: "are not shared" in caplog.text), "a warning")
     remote.door.open()
-    assert "are not shared" in caplog.text
     again = Desk(remote, talk, tmp_path)
     await again.window(talk, 0)
-    assert len(shared_keys(remote)) == 1
+    await until(said_of(lambda: len(shared_keys(remote)) == 1), "a copy")
+
+
+async def test_a_store_that_refuses_to_share_is_told_of_once(
+    remote: ObjectPlace, talk: Talk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(remote, talk, tmp_path)
+    decode_to_scratch(talk.path, desk.file)
+    assert remote.door is not None
+    remote.door.mode = Mode.DENYING
+    async with desk.samples:
+        await desk.window(talk, 0)
+        await until(said_of(lambda: "are not shared" in caplog.text), "a warning")
+        await desk.window(talk, 1)
+    assert caplog.text.count("are not shared") == 1
+
+
+async def test_a_store_that_hangs_holds_up_neither_a_window_nor_the_end(
+    remote: ObjectPlace, talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(remote, talk, tmp_path)
+    sending, go_on = threading.Event(), threading.Event()
+    put = desk.store._store.raw.put
+
+    def hanging(path: str, data: bytes, **how: Any) -> bool:
+        sending.set()
+        go_on.wait()
+        return put(path, data, **how)
+
+    monkeypatch.setattr(desk.store._store.raw, "put", hanging)
+    try:
+        async with desk.samples:
+            for number in range(len(talk.plan.chunks)):
+                await desk.window(talk, number)
+            await until(said_of(sending.is_set), "the copy to be sent")
+            desk.draining.set()
+        assert shared_keys(remote) == []
+    finally:
+        go_on.set()
+
+
+async def test_what_is_sent_when_the_transcript_is_there_does_not_stay(
+    remote: ObjectPlace, talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(remote, talk, tmp_path)
+    sending, go_on, sent = threading.Event(), threading.Event(), threading.Event()
+    put = desk.store._store.raw.put
+
+    def slow(path: str, data: bytes, **how: Any) -> bool:
+        sending.set()
+        go_on.wait()
+        try:
+            return put(path, data, **how)
+        finally:
+            sent.set()
+
+    monkeypatch.setattr(desk.store._store.raw, "put", slow)
+    try:
+        async with desk.samples:
+            await desk.window(talk, 0)
+            await until(said_of(sending.is_set), "the copy to be sent")
+            removing = asyncio.create_task(desk.samples.remove())
+            await until(said_of(lambda: not desk.file.exists()), "the file to go")
+            go_on.set()
+            await removing
+    finally:
+        go_on.set()
+    await until(said_of(sent.is_set), "the end of what was sent")
+    assert shared_keys(remote) == []
+
+
+async def test_a_copy_that_is_not_wanted_any_more_is_not_sent_to_its_end(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = open_place("s3", request, monkeypatch, tmp_path)
+    store = ArtifactStore(place.url, patience=QUICK)
+    file = tmp_path / "long.s16"
+    with file.open("wb") as stream:
+        stream.truncate(6 * PART)
+    asked: list[bool] = []
+
+    def stopped() -> bool:
+        asked.append(len(asked) > 2)
+        return asked[-1]
+
+    assert await SharedSamples(store, JOB).publish(file, stopped) is None
+    assert asked == [False, False, False, True]
+    assert shared_keys(place) == []
+    assert place.server is not None
+    assert place.server.unfinished(place.bucket) == []
+
+
+async def test_a_worker_that_leaves_begins_to_share_nothing(
+    remote: ObjectPlace, talk: Talk, tmp_path: Path
+) -> None:
+    assert remote.door is not None
+    desk = Desk(remote, talk, tmp_path)
+    decode_to_scratch(talk.path, desk.file)
+    desk.draining.set()
+    before = remote.door.let_in
+    async with desk.samples:
+        await desk.window(talk, 0)
+    assert remote.door.let_in == before
+
+
+async def test_a_short_recording_is_not_shared(
+    remote: ObjectPlace, talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stope.audio.samples, "SHARED_FROM", talk.plan.samples + 1)
+    assert remote.door is not None
+    desk = Desk(remote, talk, tmp_path)
+    before = remote.door.let_in
+    async with desk.samples:
+        await desk.window(talk, 0)
+        await desk.samples.remove()
+    assert remote.door.let_in == before
+
+
+def spoilt(samples: bytes, how: str) -> bytes:
+    """Samples as a crash or another decoder leaves them."""
+    if how == "short":
+        return samples[: len(samples) // 8]
+    return bytes(len(samples)) if how == "zeros" else samples[2:] + samples[:2]
+
+
+@pytest.mark.parametrize("how", ["short", "zeros", "otherwise"])
+async def test_a_file_of_this_machine_is_believed_no_more_than_a_copy(
+    how: str, talk: Talk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(ObjectPlace("memory", "memory://"), talk, tmp_path)
+    decode_to_scratch(talk.path, desk.file)
+    desk.file.write_bytes(spoilt(talk.decoded.read_bytes(), how))
+    async with desk.samples:
+        await asyncio.gather(*(desk.window(talk, at) for at in range(len(talk.plan.chunks))))
+        await desk.window(talk, 1)
+    assert caplog.text.count("not those of the plan") == 1
+    assert (desk.notes, desk.compared) == (["decoding"], 1)
+
+
+async def test_a_sound_copy_is_nearer_than_a_file_that_is_not_what_was_planned(
+    desk: Desk, talk: Talk
+) -> None:
+    decode_to_scratch(talk.path, desk.file)
+    desk.file.write_bytes(bytes(2 * talk.plan.samples))
+    await desk.window(talk, 0)
+    await desk.window(talk, 1)
+    assert not desk.file.exists()
+    assert desk.notes == []
+
+
+async def test_what_is_decoded_otherwise_here_is_read_from_the_copy_where_there_is_one(
+    desk: Desk, talk: Talk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def otherwise(_source: Source, file: Path) -> None:
+        decode_to_scratch(talk.path, file)
+        file.write_bytes(spoilt(talk.decoded.read_bytes(), "otherwise"))
+
+    monkeypatch.setattr(stope.audio.samples, "decode_once", otherwise)
+    await desk.samples.decode()
+    await desk.window(talk, 0)
+    await desk.window(talk, 1)
+    assert desk.notes == ["decoding"]
+    assert caplog.text.count("decoded otherwise here") == 1
 
 
 async def test_the_whole_recording_is_checked_as_such_and_what_nobody_can_check_is_decoded(
@@ -404,8 +615,13 @@ async def test_samples_that_do_not_fit_the_plan_are_not_shared(
     other = first.model_copy(update={"digest": "0" * 64})
     desk.samples.follow(talk.plan.model_copy(update={"chunks": (other, *others)}))
     await desk.window(talk, 1)
-    assert "decoded otherwise" in caplog.text
+    await until(said_of(lambda: "not shared" in caplog.text), "a warning")
     assert shared_keys(remote) == []
+    # It is heard as it is: nobody has it otherwise.
+    await desk.window(talk, 0)
+    await desk.window(talk, 0)
+    assert caplog.text.count("decoded otherwise here") == 1
+    assert desk.notes == ["decoding"]
 
 
 async def test_a_second_decode_is_of_the_same_recording(talk: Talk, tmp_path: Path) -> None:
@@ -419,7 +635,12 @@ async def test_a_second_decode_is_of_the_same_recording(talk: Talk, tmp_path: Pa
             raise InputError("it has changed")
 
     samples = RecordingSamples(
-        open_source(path), tmp_path / "a.s16", shared=None, compare=compare, note=lambda _: None
+        open_source(path),
+        tmp_path / "a.s16",
+        shared=None,
+        compare=compare,
+        note=lambda _: None,
+        draining=asyncio.Event(),
     )
     samples.follow(talk.plan)
     assert (await samples.window(0, 10)).tobytes() == talk.window(0, 10)

@@ -345,7 +345,7 @@ async def test_a_mount_whose_server_is_away_is_waited_for(
     def fail(*_: object, **__: object) -> None:
         raise GenericError(f"Generic LocalFileSystem error (os error {number})")
 
-    def fail_to_look(_path: Path) -> bool:
+    def fail_to_look(_path: Path, **_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
@@ -353,7 +353,7 @@ async def test_a_mount_whose_server_is_away_is_waited_for(
         with pytest.raises(StorageUnavailableError, match=os.strerror(number)):
             await store.get(digest)
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "exists", fail_to_look)
+        patched.setattr(Path, "stat", fail_to_look)
         with pytest.raises(StorageUnavailableError, match=os.strerror(number)):
             await store.put(b"new")
     assert await store.get(digest) == b"before"

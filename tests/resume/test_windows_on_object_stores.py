@@ -25,6 +25,9 @@ from tests.web_files import WebFile, WebFiles, serving
 pytestmark = pytest.mark.slow
 
 SECONDS = 120
+SILENCE = 200
+"""Seconds after them, so that the recording is long enough to be shared."""
+
 NO_LLM = "http://127.0.0.1:9/v1#none"
 """Nobody asks it."""
 
@@ -39,6 +42,7 @@ def web(interview: Path, tmp_path: Path) -> Iterator[WebFiles]:
         file.setsampwidth(2)
         file.setframerate(3 * SAMPLE_RATE)
         file.writeframes(np.repeat(sound, 6).tobytes())
+        file.writeframes(bytes(4 * 3 * SAMPLE_RATE * SILENCE))
     with serving() as files:
         files.files["/talk.wav"] = WebFile((tmp_path / "talk.wav").read_bytes())
         yield files
@@ -84,9 +88,9 @@ async def test_killed_and_continued_on_another_machine(
         await client.start_job(job_id)
 
         async def some_committed() -> bool:
-            return await lab.committed("transcribe") >= 1
+            return await lab.committed("transcribe") >= 1 and len(shared()) == 1
 
-        await until(some_committed, "a committed chunk")
+        await until(some_committed, "a committed chunk and the copy")
         lab.kill_worker()
         committed = await lab.committed("transcribe")
         assert len(shared()) == 1

@@ -170,6 +170,34 @@ def test_the_plan_knows_the_damage_whoever_decoded(tmp_path: Path) -> None:
     assert list(scratch.parent.iterdir()) == []
 
 
+def test_a_power_loss_leaves_no_torn_file_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, scratch = record(tmp_path / "talk.flac", "flac"), tmp_path / "digest.s16"
+    on_disk: list[int] = []
+    sync = os.fsync
+
+    def seen(handle: int) -> None:
+        sync(handle)
+        assert not scratch.exists()
+        on_disk.append(os.fstat(handle).st_size)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    decode_once(path, scratch)
+    assert scratch.stat().st_size in on_disk
+    assert len(on_disk) == len(list(tmp_path.glob("digest.s16*"))) == 2
+
+
+@pytest.mark.parametrize("torn", [b"", bytes(20)])
+def test_a_note_of_damage_that_is_torn_is_written_again(torn: bytes, tmp_path: Path) -> None:
+    path, scratch = record(tmp_path / "talk.flac", "flac"), tmp_path / "digest.s16"
+    decode_once(path, scratch)
+    [note] = tmp_path.glob("digest.s16.*")
+    note.write_bytes(torn)
+    decode_once(path, scratch)
+    assert scratch_damage(scratch) == ()
+
+
 def test_nothing_half_written_stays_when_nothing_can_be_decoded(tmp_path: Path) -> None:
     path = tmp_path / "talk.wav"
     with wave.open(str(path), "wb") as file:

@@ -14,7 +14,13 @@ from pydantic import SecretStr
 
 from stope.errors import DestinationRefusedError
 from stope.settings import Settings
-from stope.upload.access import database_password, encryption, is_here, is_loopback
+from stope.upload.access import (
+    SSL_MODES,
+    database_password,
+    encryption,
+    is_here,
+    is_loopback,
+)
 from stope.upload.places import check_access, open_destination
 
 HUSH = "hush-hush"
@@ -82,17 +88,17 @@ async def test_what_is_missing_is_said_before_anything_is_asked(
         await check_access(EVIL, settings_with("evil.example"))
 
 
-def test_off_this_machine_the_server_proves_who_it_is_unless_the_url_says_otherwise(
+def test_off_this_machine_the_server_proves_who_it_is_unless_the_worker_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for url in (EVIL, f"{EVIL}&sslmode=verify-full"):
+    for url in (EVIL, *(f"{EVIL}&sslmode={mode}" for mode in SSL_MODES)):
         checks = encryption(url)
         assert isinstance(checks, ssl.SSLContext)
         assert checks.check_hostname
         assert checks.verify_mode is ssl.CERT_REQUIRED
-    assert encryption(f"{EVIL}&sslmode=require") == "require"
-    assert encryption(f"{EVIL}&sslmode=disable") == "disable"
-    assert encryption("postgresql://ann@127.0.0.1/news?schema=stope") == "prefer"
+    here = "postgresql://ann@127.0.0.1/news?schema=stope"
+    assert encryption(here) == "prefer"
+    assert encryption(f"{here}&sslmode=disable") == "disable"
     assert encryption("postgresql:///news?host=/run/postgresql") == "prefer"
     # Whoever has named authorities for PostgreSQL means those.
     (tmp_path / ".postgresql").mkdir()
@@ -100,6 +106,11 @@ def test_off_this_machine_the_server_proves_who_it_is_unless_the_url_says_otherw
     assert encryption(EVIL) == "verify-full"
     monkeypatch.setenv("PGSSLMODE", "verify-ca")
     assert encryption(EVIL) == "verify-ca"
+    assert encryption(f"{EVIL}&sslmode=disable") == "verify-ca"
+    assert encryption(f"{EVIL}&sslmode=verify-full") == "verify-full"
+    monkeypatch.setenv("PGSSLMODE", "prefer")
+    assert encryption(f"{EVIL}&sslmode=allow") == "prefer"
+    assert encryption(f"{EVIL}&sslmode=require") == "require"
 
 
 def test_only_this_machine_is_here() -> None:

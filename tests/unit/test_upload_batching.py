@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from stope.errors import DestinationUnavailableError, ItemRefusedError, PutOffError, StopeError
+from stope.errors import (
+    DestinationRateLimitedError,
+    DestinationUnavailableError,
+    ItemRefusedError,
+    PutOffError,
+    StopeError,
+)
 from stope.upload.batching import Batcher
 from tests.waiting import until
 
@@ -115,7 +121,8 @@ async def test_closing_lets_nobody_wait_forever() -> None:
     ("trouble", "sizes"),
     [
         (DestinationUnavailableError("Away."), [3, 1, 1, 1, 2]),
-        # The whole place puts off, and would get three requests for one.
+        # It is all of them that come too early, and they would be three requests for one.
+        (DestinationRateLimitedError("Fewer."), [3, 3, 2]),
         (PutOffError("Later."), [3, 3, 2]),
         (ItemRefusedError("No."), [3, 3, 2]),
     ],

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import get_args
 
 import pytest
 
 from stope.errors import (
+    DestinationRateLimitedError,
     DestinationRefusedError,
     DestinationUnavailableError,
     InputError,
@@ -327,6 +328,96 @@ async def test_an_item_that_is_to_come_back_in_an_hour_is_a_gap_now(
     [gap] = outcome.gaps
     assert "now for 3600 s, which is longer than an upload waits" in gap.reason
     assert Counter(uploads.place.puts)[f"{COLLECTION}/people.jsonl"] == 1
+
+
+@pytest.mark.parametrize(("told", "tries"), [(1200, 1), (None, 7)])
+@pytest.mark.parametrize("slots", [1, 4])
+async def test_a_place_that_wants_fewer_requests_is_waited_for_and_no_item_is_a_gap(
+    told: float | None, tries: int, slots: int
+) -> None:
+    limit = DestinationRateLimitedError("Fewer of them.", retry_after=told)
+    for name in ("people.jsonl", ""):
+        uploads = Uploads(Place({name: [limit] * 999}))
+        with pytest.raises(DestinationRateLimitedError) as caught:
+            await uploads.run(slots=slots)
+        assert caught.value.retry_after == told
+        assert max(Counter(uploads.place.puts).values()) == tries
+        uploads.place._faults.clear()
+        assert (await uploads.run(slots=slots)).status is JobStatus.SUCCEEDED
+        assert len(uploads.place.kept) == len(IDS)
+
+
+async def test_fewer_requests_are_wanted_six_times_and_that_counts_for_nothing_then() -> None:
+    limit = DestinationRateLimitedError("Fewer of them.")
+    people = f"{COLLECTION}/people.jsonl"
+    uploads = Uploads(Place({"people.jsonl": [*[limit] * 6, *[AWAY] * 6]}))
+    assert (await uploads.run()).status is JobStatus.SUCCEEDED
+    # Nobody else was asked whether the place works, before it failed.
+    assert uploads.place.puts[2:9] == [people] * 7
+    assert uploads.place.puts.count(people) == 13
+
+
+async def test_what_went_before_an_item_failed_says_nothing_of_the_place_since() -> None:
+    """One that goes while another is on its way to fail; then nothing does."""
+    first, second, *_ = ITEMS
+    went = asyncio.Event()
+
+    class Quota(Place):
+        async def put(self, item: Item) -> Receipt:
+            if item.id == first.id:
+                await went.wait()
+            if item.id == second.id and not went.is_set():
+                receipt = await super().put(item)
+                went.set()
+                return receipt
+            self.puts.append(item.id)
+            raise DestinationUnavailableError("Down for the night.", retry_after=3600)
+
+    uploads = Uploads(Quota())
+    with pytest.raises(DestinationUnavailableError, match="Down for the night"):
+        await uploads.run(slots=2)
+
+
+async def test_an_old_answer_to_a_witness_is_not_taken_for_a_new_one() -> None:
+    """What was asked of a witness may come while its own turn is on its way with the same."""
+    bad, good = ITEMS[:2]
+    asked: list[asyncio.Future[str]] = []
+
+    async def ask(item: Item) -> str:
+        if item.id == bad.id:
+            raise AWAY
+        asked.append(asyncio.get_running_loop().create_future())
+        return await asked[-1]
+
+    draining = asyncio.Event()
+    patient = patience.ItemPatience(ask, [bad, good], draining=draining, note=lambda _: None)
+    trouble = asyncio.create_task(patient.of(bad))
+
+    def questions(number: int) -> Callable[[], Awaitable[bool]]:
+        async def reached() -> bool:
+            return len(asked) >= number
+
+        return reached
+
+    await until(questions(1), "the question to the witness")
+    own = asyncio.create_task(patient.of(good))
+    await until(questions(2), "its own")
+    asked[0].set_result("old")
+    await asyncio.sleep(0)
+    asked[1].set_result("old")
+    assert await own == "old"
+    trouble.cancel()
+    await asyncio.gather(trouble, return_exceptions=True)
+    before = len(asked)
+    again = asyncio.create_task(patient.of(good))
+
+    async def settled() -> bool:
+        return again.done() or len(asked) > before
+
+    await until(settled, "an answer, or a new question")
+    if len(asked) > before:
+        asked[-1].set_result("new")
+    assert await again == "new"
 
 
 async def test_a_worker_that_leaves_does_not_wait_for_an_item() -> None:

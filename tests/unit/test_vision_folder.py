@@ -302,6 +302,78 @@ async def test_a_write_that_was_cut_short_is_ended_by_whatever_the_run_makes_nex
         assert files(tmp_path / folder) == files(tmp_path / f"{folder}-anew")
 
 
+def described_as_before(dataset: Dataset) -> bytes:
+    """A ``dataset.json`` from before it named a run."""
+    body = dataset.model_dump(mode="json", exclude={"images"})
+    body["images"] = len(dataset.images)
+    return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+async def test_a_folder_that_names_no_run_is_that_of_the_data_set_it_describes(
+    tmp_path: Path,
+) -> None:
+    shelf = Shelf()
+    dataset = small_dataset(shelf)
+    folder = tmp_path / "data"
+    await write_dataset(dataset, folder, shelf.get, AUTHOR)
+    whole = files(folder)
+    (folder / "dataset.json").write_bytes(described_as_before(dataset))
+    (folder / "images" / dataset.images[1].path).unlink()
+
+    before = files(folder)
+    check_folder(folder)
+    check_folder(folder, AUTHOR)
+    with pytest.raises(UsageError, match=r"another data set, and names no run.*--output"):
+        await write_dataset(retried(shelf, dataset), folder, shelf.get, AUTHOR)
+    assert files(folder) == before
+    theirs = folder / "images" / dataset.images[2].path
+    theirs.write_bytes(b"drawn over")
+    with pytest.raises(UsageError, match="has changed"):
+        await write_dataset(dataset, folder, shelf.get, AUTHOR)
+    theirs.unlink()
+
+    await write_dataset(dataset, folder, shelf.get, AUTHOR)
+    assert files(folder) == whole
+    (folder / "dataset.json").write_text('{"images": 3}')
+    with pytest.raises(UsageError, match="holds something else"):
+        check_folder(folder)
+
+
+async def test_what_a_crash_has_left_without_content_is_written_and_not_somebodys_edit(
+    tmp_path: Path,
+) -> None:
+    shelf = Shelf()
+    first = alone(small_dataset(shelf))
+    await write_dataset(first, tmp_path / "data", shelf.get, AUTHOR)
+    whole = files(tmp_path / "data")
+    torn = [f"images/{image.path}" for image in first.images[:2]]
+    for path in (*torn, "contact-train.png", "manifest.jsonl"):
+        (tmp_path / "data" / path).write_bytes(b"")
+    await write_dataset(first, tmp_path / "data", shelf.get, AUTHOR)
+    assert files(tmp_path / "data") == whole
+
+    for path in torn:
+        (tmp_path / "data" / path).write_bytes(b"")
+    later = retried(shelf, first)
+    await write_dataset(later, tmp_path / "data", shelf.get, AUTHOR)
+    await write_dataset(later, tmp_path / "anew", shelf.get, AUTHOR)
+    assert files(tmp_path / "data") == files(tmp_path / "anew")
+
+
+async def test_a_note_of_a_write_that_cannot_be_read_hides_no_data_set(tmp_path: Path) -> None:
+    shelf = Shelf()
+    dataset = small_dataset(shelf)
+    await write_dataset(dataset, tmp_path, shelf.get, AUTHOR)
+    whole = files(tmp_path)
+    (tmp_path / WRITING).write_bytes(b"")
+    (tmp_path / "images" / dataset.images[1].path).unlink()
+    check_folder(tmp_path, AUTHOR)
+    with pytest.raises(UsageError, match="data set of another job"):
+        check_folder(tmp_path, Author("dataprep-2", "run-2"))
+    await write_dataset(dataset, tmp_path, shelf.get, AUTHOR)
+    assert files(tmp_path) == whole
+
+
 async def test_several_files_are_on_their_way_at_once(tmp_path: Path) -> None:
     shelf = Shelf()
     dataset = small_dataset(shelf)
@@ -317,6 +389,26 @@ async def test_several_files_are_on_their_way_at_once(tmp_path: Path) -> None:
     await write_dataset(dataset, tmp_path, get, AUTHOR)
 
     assert (tmp_path / "manifest.jsonl").exists()
+
+
+async def test_large_pictures_are_in_memory_one_after_the_other(tmp_path: Path) -> None:
+    shelf = Shelf()
+    dataset = small_dataset(shelf)
+    large = dataset.images[0].model_copy(update={"crop": (0, 0, 8192, 12_000)})
+    held, most = 0, 0
+
+    async def get(digest: str) -> bytes:
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        await asyncio.sleep(0)
+        held -= 1
+        return await shelf.get(digest)
+
+    dataset = dataset.model_copy(update={"images": (large, *dataset.images[1:])})
+    await write_dataset(dataset, tmp_path, get, AUTHOR)
+
+    assert most == 1
 
 
 async def test_what_a_folder_from_elsewhere_lists_leads_to_no_file_outside(tmp_path: Path) -> None:
