@@ -6,7 +6,7 @@ import logging
 
 from activities.services import Services
 from stope.errors import ResumeError
-from stope.following import open_stage_job
+from stope.following import stage_job
 from stope.identity import digest_of
 from stope.models.job import Job, JobInput, JobRun, JobStatus, JobType, JsonObject
 from stope.models.knowledge import Knowledge, MinedClaims
@@ -14,7 +14,7 @@ from stope.models.route import episode_of, handed_to
 from stope.models.steps import StepRecord, StepStatus, StepSummary
 from stope.rebuild import Committed, Rebuilder
 from stope.steps.cache import ContextCache
-from stope.steps.checkpoint import CheckpointFile, delete_file, timestamp
+from stope.steps.checkpoint import CheckpointFile, delete_file, is_over, timestamp
 from stope.steps.episode import (
     damage_in,
     episode_checkpoint,
@@ -52,7 +52,8 @@ class EpisodeRun:
         self._records = records_in(shown, self.definition)
         self._notices = shown.stope.notices
         self._live: dict[str, StepSummary] = {}
-        self._changed = False
+        self._is_opened = bool(shown.results) and shown.stope.run_id == run.run_id
+        self._changed = self._has_ended = False
         self._services = services
         self._artifacts = services.of_run(run.run_id).artifacts
         self._values = ValueStore(self._artifacts, ContextCache())
@@ -61,10 +62,14 @@ class EpisodeRun:
     async def open(self) -> None:
         """Find what is kept of the run, and take over what other records had finished.
 
+        Once: whoever comes late, taken for dead, does not throw away what the run has by then.
+
         Raises:
             ResumeError: what is there does not fit, and must.
             TransientError: it cannot be seen just now.
         """
+        if self._is_opened:
+            return
         strict = self.job.options.strict_resume
         kept = await kept_of(self.job, self._artifacts, self._values, strict=strict)
         self._records, self.results, self._notices = {}, {}, kept.notices
@@ -82,9 +87,12 @@ class EpisodeRun:
     async def _has(
         self, stage: JobType, source: JobInput, record: StepRecord, result: JsonObject
     ) -> bool:
-        """Whether a stage's job has a result; where it never had one, it has this from now on."""
+        """Whether a stage's job has a result; where it never had one, it has this from now on.
+
+        One that is in another namespace stays there, and has not.
+        """
         jobs = self._services.jobs
-        job = await open_stage_job(
+        job = await stage_job(
             jobs,
             stage,
             source,
@@ -143,14 +151,16 @@ class EpisodeRun:
             damage = await damage_in(self.job, record, result, self._artifacts, self._values)
         if not damage:
             return True
+        by = await run_that_gave(self._services.jobs, job.id, self.run)
+        # What was taken over has no units here: its run did nothing that could be counted.
+        again = "made again from what is committed of it"
+        if by is not None and by.metrics is None:
+            again = "made anew: it was taken over, and nothing else of it is in these records"
         sentence = f"The result of {job.id} is not used: {'; '.join(damage)}."
         if self.job.options.strict_resume:
-            raise ResumeError(
-                f"{sentence} Run it with --no-strict-resume to have it made again from what is "
-                "committed of it."
-            )
-        log.warning("%s It is made again from what is committed of it.", sentence)
-        self._notices += (f"{sentence} It is made again from what is committed of it.",)
+            raise ResumeError(f"{sentence} Run it with --no-strict-resume to have it {again}.")
+        log.warning("%s It is %s.", sentence, again)
+        self._notices += (f"{sentence} It is {again}.",)
         self._records.pop(stage.value, None)
         self.results.pop(stage.value, None)
         self._changed = True
@@ -163,7 +173,7 @@ class EpisodeRun:
         self._live[stage.value] = StepSummary(
             status=StepStatus.IN_PROGRESS,
             started_at=timestamp(),
-            attempt=len(await self._services.jobs.runs(stage_job_id)) + 1,
+            attempt=await self._services.jobs.last_attempt(stage_job_id) + 1,
         )
         self._changed = True
 
@@ -182,7 +192,7 @@ class EpisodeRun:
         if record is not None:
             self._records[stage.value] = record
         self.results = self.results | {stage.value: result}
-        self._changed = True
+        self._changed = self._has_ended = True
 
     async def _record(
         self, stage: JobType, stage_job_id: str, result: JsonObject, by: JobRun | None
@@ -195,15 +205,16 @@ class EpisodeRun:
         step = self.definition.step(stage.value)
         return None if by is None else stage_record(step, stage_job_id, result, by)
 
-    async def note(self, *, needed: bool = False, wait: bool = True) -> None:
-        """Write the checkpoint to the run and its folder, if anything has changed.
+    async def note(self) -> None:
+        """Write the checkpoint to the run, if anything has changed.
 
-        Args:
-            needed: it must be on the run.
-            wait: for the folder, too.
+        When a stage has ended it must be there, and goes into the folder: by that another machine
+        goes on. What begins is for people to see, and leaves the folder as it is: what is there
+        may not fit, and be all that is known of hours of work.
 
         Raises:
-            TransientError: it is needed, and is not written on the run.
+            TransientError: it must be on the run, and is not.
+            PermanentError: it must be, and the run has ended.
         """
         if not self._changed:
             return
@@ -211,9 +222,22 @@ class EpisodeRun:
             self.job, self.run, self._records, self.results, notices=self._notices
         )
         checkpoint.steps_summary = checkpoint.steps_summary | self._live
-        await self._file.write(checkpoint, needed=needed, wait=wait)
+        await self._file.write(
+            checkpoint, needed=self._has_ended, file=self._has_ended, wait=not self._goes_at_once
+        )
+
+    @property
+    def _goes_at_once(self) -> bool:
+        """Whether the file is deleted as soon as the run is closed."""
+        is_over = all(step.name in self.results for step in self.definition.steps)
+        has_gaps = any(result.get("gaps") for result in self.results.values())
+        return is_over and not has_gaps and not self.job.options.keep_checkpoint
 
     async def clean(self, status: JobStatus) -> None:
         """Delete the checkpoint file after a full success; inputs and outputs are not touched."""
         if status is JobStatus.SUCCEEDED and not self.job.options.keep_checkpoint:
-            await delete_file(self._services.artifacts, run_guid_of(self.job))
+
+            async def may(found: bytes | None) -> bool:
+                return await is_over(self._services.jobs, self.run, found)
+
+            await delete_file(self._services.artifacts, run_guid_of(self.job), may)

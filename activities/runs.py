@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from activities.lost import close_lost_runs
 from activities.services import Services
 from activities.stage_shell import done_from_result, done_from_run, ended_before
 from stope import names
-from stope.errors import PermanentError
+from stope.errors import PermanentError, StopeError
 from stope.following import open_following, open_stage_job
 from stope.models.checkpoint import CheckpointError, CheckpointMeta, PipelineCheckpoint
 from stope.models.job import Job, JobInput, JobRun, JobStatus, JobType, JsonObject
@@ -39,6 +40,11 @@ from stope.steps.checkpoint import ended, only_newer, write_file
 from stope.steps.episode import parts_of, shown_in
 from stope.upload.places import check_access
 
+log = logging.getLogger(__name__)
+
+_TRIES = 5
+"""Each is lost to somebody who was at work when the run was closed; nobody begins after that."""
+
 
 class RunActivities:
     """What workflows ask of the records."""
@@ -56,6 +62,7 @@ class RunActivities:
                 job.id, request.run_id, request.workflow_id, request.pipeline_run_id
             )
             await close_lost_runs(jobs, run)
+            await self._check_chain(job, run)
             stages: tuple[JobType, ...] = ()
             if job.type is JobType.PIPELINE:
                 stages = stages_of(job.input.kind, job.config)
@@ -68,6 +75,28 @@ class RunActivities:
                 stages=stages,
                 scope=await self._scope(job, run),
             )
+
+    async def _check_chain(self, job: Job, run: JobRun) -> None:
+        """See that the upload at a chain's end can be begun from here, before what comes before it.
+
+        The workflow knows of no run yet that it could close, so one that cannot go on is closed.
+        """
+        is_chain = job.options.chain and run.workflow_id == job.id
+        if job.type is JobType.PIPELINE or not is_chain or not job.config.upload_to:
+            return
+        try:
+            await check_access(job.config.upload_to, self._services.settings)
+        except StopeError as error:
+            if not error.retryable:
+                await self._close(
+                    FailRun(
+                        run_id=run.run_id,
+                        status=JobStatus.FAILED,
+                        code=error.code,
+                        message=str(error),
+                    )
+                )
+            raise
 
     async def _scope(self, job: Job, run: JobRun) -> str | None:
         """What a stage is about to do, as far as the records know."""
@@ -88,13 +117,14 @@ class RunActivities:
         """The job of a pipeline's stage, working on what the stage before it gave."""
         with translated():
             jobs = self._services.jobs
-            pipeline = await jobs.get(request.pipeline_id)
-            if pipeline.config.upload_to:
-                # Said with the first stage, and not after the hours that come before the last one.
-                await check_access(pipeline.config.upload_to, self._services.settings)
+            # First of all: whoever is held up from here on is older than those who come meanwhile.
             run = await self._pipeline_run(request)
+            pipeline = await jobs.get(request.pipeline_id)
             episode = EpisodeRun(self._services, pipeline, run)
             if request.stage.value == episode.definition.steps[0].name:
+                if pipeline.config.upload_to:
+                    # And not after the hours that come before the last stage.
+                    await check_access(pipeline.config.upload_to, self._services.settings)
                 await episode.open()
             source = self._input_of(episode, request.stage)
             job = await open_stage_job(
@@ -102,7 +132,8 @@ class RunActivities:
                 request.stage,
                 source,
                 pipeline.config,
-                namespace=request.namespace or pipeline.namespace,
+                namespace=pipeline.namespace,
+                redo=request.namespace,
                 pipeline_id=pipeline.id,
             )
             finished = job.is_done and job.result is not None
@@ -113,8 +144,7 @@ class RunActivities:
                 done = done_from_result(job.result or {})
             else:
                 await episode.begin(request.stage, job.id)
-            # What begins is for people to see; what has ended is waited for.
-            await episode.note(wait=False)
+            await episode.note()
             return StageOpened(job_id=job.id, done=done)
 
     async def _pipeline_run(self, request: OpenStage) -> JobRun:
@@ -189,8 +219,7 @@ class RunActivities:
             )
             episode = EpisodeRun(self._services, await jobs.get(run.job_id), run)
             await episode.end(request.stage, request.stage_job_id, result, by)
-            # Later steps read this one: unlike a stage's mirror it must be written.
-            await episode.note(needed=True)
+            await episode.note()
 
     async def _given_by(self, request: SaveStage) -> tuple[JobRun | None, JsonObject]:
         """The result of the run that did a stage; its job may be made afresh by others by now."""
@@ -219,7 +248,13 @@ class RunActivities:
                 await episode.clean(done.status)
                 return done
             names_in_order = [step.name for step in episode.definition.steps]
-            stages = [episode.results[name] for name in names_in_order if name in episode.results]
+            missing = [name for name in names_in_order if name not in episode.results]
+            if missing:
+                raise PermanentError(
+                    f"The checkpoint of {job.id} has no result of its stage {missing[0]} any more; "
+                    f"`stope resume {job.id}` takes it from the stage's own job."
+                )
+            stages = [episode.results[name] for name in names_in_order]
             merged: JsonObject = {}
             gaps: list[object] = []
             for stage in stages:
@@ -273,41 +308,59 @@ class RunActivities:
     async def fail_run(self, request: FailRun) -> None:
         """Close a run without a result; the progress in its checkpoint stays."""
         with translated():
-            jobs = self._services.jobs
-            run = await jobs.get_run(request.run_id)
-            if run.status.has_result:
-                # The stage recorded its result before it was lost on the way to us.
-                return
-            closed = await jobs.finish_run(
-                run.run_id,
-                request.status,
-                error_code=request.code,
-                error_message=request.message,
-                metrics=await self._metrics_so_far(run),
-            )
+            await self._close(request)
+
+    async def _close(self, request: FailRun) -> None:
+        jobs = self._services.jobs
+        run = await jobs.get_run(request.run_id)
+        if run.status.has_result:
+            # The stage recorded its result before it was lost on the way to us.
+            return
+        closed = await jobs.finish_run(
+            run.run_id,
+            request.status,
+            error_code=request.code,
+            error_message=request.message,
+            metrics=await self._metrics_so_far(run),
+        )
+        for _ in range(_TRIES):
             # Read anew: until then its worker may have mirrored, and may even have succeeded.
             run = await jobs.get_run(request.run_id)
             if not closed and run.status.has_result:
                 return
-            body = dict(run.checkpoint or {})
-            meta = _meta_of(body)
-            meta.error = CheckpointError(
-                type=request.code,
-                message=request.message,
-                stage=str(body.get("stage", "")),
-                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            )
-            if "stage" in body and request.status is JobStatus.FAILED:
-                body["stage"] = "failed"
-            meta.version, meta.attempt = meta.version + 1, meta.attempt + 1
-            own = body.get("stope")
-            body["stope"] = (own if isinstance(own, dict) else {}) | meta.model_dump(mode="json")
-            of_steps = "steps_summary" in body and "run_guid" in body
-            if of_steps:
-                ended(body, request.status, request.message, meta.error.at)
-            await jobs.write_checkpoint(run.run_id, meta.attempt, meta.version, body)
-            if of_steps:
-                await write_file(self._services.artifacts, body, only_newer(jobs, body))
+            body, meta = _ended_body(run, request)
+            if await jobs.write_checkpoint(run.run_id, meta.attempt, meta.version, body):
+                break
+        else:
+            log.warning("the checkpoint of run %s does not say how it ended", run.run_id)
+            return
+        if _is_of_steps(body):
+            await write_file(self._services.artifacts, body, only_newer(jobs, body))
+
+
+def _ended_body(run: JobRun, request: FailRun) -> tuple[JsonObject, CheckpointMeta]:
+    """A run's checkpoint as it ends without a result, with the numbers by which it is newer."""
+    body = dict(run.checkpoint or {})
+    meta = _meta_of(body)
+    meta.error = CheckpointError(
+        type=request.code,
+        message=request.message,
+        stage=str(body.get("stage", "")),
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+    if "stage" in body and request.status is JobStatus.FAILED:
+        body["stage"] = "failed"
+    meta.version, meta.attempt = meta.version + 1, meta.attempt + 1
+    own = body.get("stope")
+    body["stope"] = (own if isinstance(own, dict) else {}) | meta.model_dump(mode="json")
+    if _is_of_steps(body):
+        ended(body, request.status, request.message, meta.error.at)
+    return body, meta
+
+
+def _is_of_steps(body: JsonObject) -> bool:
+    """Whether a checkpoint is a pipeline's, and so in its run's folder, too."""
+    return "steps_summary" in body and "run_guid" in body
 
 
 def _meta_of(body: JsonObject) -> CheckpointMeta:

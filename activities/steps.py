@@ -36,7 +36,7 @@ from stope.models.steps import (
 from stope.records.sources import SourceDigests
 from stope.stage import status_of
 from stope.steps.cache import ContextCache
-from stope.steps.checkpoint import delete_file, timestamp
+from stope.steps.checkpoint import delete_file, is_over, timestamp
 from stope.steps.context import StepContext
 from stope.steps.definition import Step
 from stope.steps.identity import (
@@ -211,7 +211,11 @@ class StepActivities:
         if status is not JobStatus.SUCCEEDED or at.job.options.keep_checkpoint:
             return
         guid = run_guid_of(at.job)
-        await delete_file(at.services.artifacts, guid)
+
+        async def may(found: bytes | None) -> bool:
+            return await is_over(at.services.jobs, at.run, found)
+
+        await delete_file(at.services.artifacts, guid, may)
         folder = scratch_of(self._services, guid)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 

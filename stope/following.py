@@ -17,7 +17,7 @@ def stage_job_id(stage: JobType, source: JobInput, config: JobConfig) -> str:
     return job_id_of(stage, source.identity, config, recipe_of(stage))
 
 
-async def open_stage_job(
+async def stage_job(
     jobs: JobRecords,
     stage: JobType,
     source: JobInput,
@@ -26,11 +26,8 @@ async def open_stage_job(
     namespace: str = "",
     pipeline_id: str | None = None,
 ) -> Job:
-    """The job of a stage on some input, made where there is none yet.
-
-    In a namespace of its own it is not done by a result from outside of it.
-    """
-    job = await jobs.create(
+    """The job of a stage on some input as it is, made in a namespace where there is none yet."""
+    return await jobs.create(
         Job(
             id=stage_job_id(stage, source, config),
             type=stage,
@@ -42,10 +39,40 @@ async def open_stage_job(
             created_at=datetime.now(UTC),
         )
     )
-    if namespace and job.namespace != namespace:
-        await jobs.set_namespace(job.id, namespace)
-        job = await jobs.get(job.id)
-    return job
+
+
+async def open_stage_job(
+    jobs: JobRecords,
+    stage: JobType,
+    source: JobInput,
+    config: JobConfig,
+    *,
+    namespace: str = "",
+    redo: str = "",
+    pipeline_id: str | None = None,
+) -> Job:
+    """The job of a stage on some input, made where there is none yet.
+
+    In a namespace of its own it is not done by a result from outside of it. One that its pipeline
+    had made afresh since then stays in that later namespace.
+
+    Args:
+        jobs: the records.
+        stage: which.
+        source: what it works on.
+        config: the pipeline's, or the chain's.
+        namespace: of whoever asks for it.
+        redo: the namespace in which the stage is made afresh now.
+        pipeline_id: whose stage it is.
+    """
+    wanted = redo or namespace
+    job = await stage_job(jobs, stage, source, config, namespace=wanted, pipeline_id=pipeline_id)
+    if not wanted or job.namespace == wanted:
+        return job
+    if not redo and pipeline_id is not None and await jobs.was_redone(job.id, pipeline_id):
+        return job
+    await jobs.set_namespace(job.id, wanted)
+    return await jobs.get(job.id)
 
 
 async def open_following(jobs: JobRecords, job: Job, uri: Callable[[str], str]) -> Job | None:

@@ -6,6 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import (
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _WITH_RESULT = [status.value for status in JobStatus if status.has_result]
 _OPEN = [JobStatus.RUNNING.value, JobStatus.PAUSED.value]
+_ENDED = [status.value for status in JobStatus if status.finished]
 
 LOST = "Lost"
 """The error code of a run that never said how it ended."""
@@ -41,6 +43,16 @@ _COLUMNS = [
     # As text: a mirror that is no JSON must not hide its run.
     cast(job_run.c.checkpoint_json, Text).label("mirror"),
 ]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run's checkpoint stands to others. ``attempt`` and ``version`` fence its mirror."""
+
+    status: JobStatus
+    attempt: int
+    version: int
+    is_newest: bool
 
 
 class RunRecords:
@@ -149,10 +161,67 @@ class RunRecords:
             raise UsageError(f"There is no run {run_id!r} in {self._database.display_url}.")
         return _run_of(rows[0])
 
-    async def runs(self, job_id: str) -> list[JobRun]:
-        """All attempts at a job, the first one first."""
-        query = select(*_COLUMNS).where(job_run.c.job_id == job_id).order_by(job_run.c.attempt)
+    async def runs(self, job_id: str, *, mirrors: bool = True) -> list[JobRun]:
+        """All attempts at a job, the first one first; without ``mirrors`` none has a checkpoint."""
+        columns = _COLUMNS if mirrors else [*_COLUMNS[:-1], null().label("mirror")]
+        query = select(*columns).where(job_run.c.job_id == job_id).order_by(job_run.c.attempt)
         return [_run_of(row) for row in await self._database.fetch(query)]
+
+    async def last_attempt(self, job_id: str) -> int:
+        """The number of the last attempt at a job; 0 before there is one."""
+        query = select(func.max(job_run.c.attempt)).where(job_run.c.job_id == job_id)
+        [row] = await self._database.fetch(query)
+        return int(row[0] or 0)
+
+    async def standing(self, run_id: str) -> Standing | None:
+        """How a run stands; None where it is not known here."""
+        newer = job_run.alias()
+        is_older = exists().where(
+            newer.c.job_id == job_run.c.job_id,
+            newer.c.attempt > job_run.c.attempt,
+            newer.c.temporal_run_id.is_not(None),
+        )
+        rows = await self._database.fetch(
+            select(
+                job_run.c.status,
+                job_run.c.checkpoint_attempt,
+                job_run.c.checkpoint_version,
+                (~is_older).label("is_newest"),
+            ).where(job_run.c.run_id == run_id)
+        )
+        return next(
+            (
+                Standing(
+                    status=JobStatus(row.status),
+                    attempt=row.checkpoint_attempt,
+                    version=row.checkpoint_version,
+                    is_newest=bool(row.is_newest),
+                )
+                for row in rows
+            ),
+            None,
+        )
+
+    async def was_redone(self, job_id: str, pipeline_id: str) -> bool:
+        """Whether a pipeline has had a stage made afresh in the namespace that its job has now.
+
+        That is since the pipeline itself was: by a run of it in the namespace that it has now.
+        """
+        stage, pipeline, of_pipeline = job.alias(), job.alias(), job_run.alias()
+        query = (
+            select(job_run.c.run_id)
+            .join(stage, stage.c.id == job_run.c.job_id)
+            .join(of_pipeline, of_pipeline.c.run_id == job_run.c.pipeline_run_id)
+            .join(pipeline, pipeline.c.id == of_pipeline.c.job_id)
+            .where(
+                stage.c.id == job_id,
+                job_run.c.namespace == stage.c.namespace,
+                pipeline.c.id == pipeline_id,
+                of_pipeline.c.namespace == pipeline.c.namespace,
+            )
+            .limit(1)
+        )
+        return bool(await self._database.fetch(query))
 
     async def runs_under(self, run_id: str) -> list[JobRun]:
         """The runs of stages that a pipeline's run began."""
@@ -263,23 +332,35 @@ class RunRecords:
             )
 
     async def write_checkpoint(
-        self, run_id: str, attempt: int, version: int, body: JsonObject
+        self,
+        run_id: str,
+        attempt: int,
+        version: int,
+        body: JsonObject,
+        *,
+        unless_ended: bool = False,
+        durable: bool = True,
     ) -> bool:
         """Store a run's checkpoint if it is newer than what is there.
 
-        ``attempt`` fences: a late writer of an older attempt is refused. Returns whether the row
-        was written.
+        ``attempt`` fences: a late writer of an older attempt is refused. So is, ``unless_ended``,
+        whoever comes when the run has ended. ``durable``: see ``Database.transact``. Returns
+        whether the row was written.
         """
         newer = or_(
             job_run.c.checkpoint_attempt < attempt,
             (job_run.c.checkpoint_attempt == attempt) & (job_run.c.checkpoint_version < version),
         )
+        if unless_ended:
+            newer &= job_run.c.status.not_in(_ENDED)
         writing = (
             update(job_run)
             .where(job_run.c.run_id == run_id, newer)
             .values(checkpoint_json=body, checkpoint_attempt=attempt, checkpoint_version=version)
         )
-        written = await self._database.transact_once(lambda link: link.execute(writing).rowcount)
+        written = await self._database.transact_once(
+            lambda link: link.execute(writing).rowcount, durable=durable
+        )
         return bool(written)
 
 

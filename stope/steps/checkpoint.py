@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from stope.artifacts import ArtifactStore
 from stope.artifacts.named import May
-from stope.errors import StopeError, TransientError
+from stope.errors import PermanentError, StopeError, TransientError, UsageError
 from stope.identity import canonical_json
 from stope.models.job import Job, JobRun, JobStatus, JsonObject
 from stope.models.steps import (
@@ -25,7 +26,7 @@ from stope.models.steps import (
     StepSummary,
 )
 from stope.records.jobs import JobRecords
-from stope.steps.identity import checkpoint_path, config_hash, run_guid_of
+from stope.steps.identity import checkpoint_path, config_hash, input_hash, run_guid_of
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def checkpoint_of(
             pipeline_version=definition.version,
             steps=tuple(step.name for step in definition.steps),
             flow=definition.flow,
-            input_hash=job.input.digest,
+            input_hash=input_hash(job),
             config_hash=config_hash(job),
             namespace=job.namespace,
             generation=generation,
@@ -165,7 +166,7 @@ def misfits(checkpoint: StepCheckpoint, definition: PipelineDefinition, job: Job
     unknown = [name for name in checkpoint.completed_steps if name not in steps]
     if unknown and meta.steps == steps:
         found.append(f"it says that {', '.join(unknown)} is complete, which is none of its steps")
-    if meta.input_hash != job.input.digest:
+    if meta.input_hash != input_hash(job):
         found.append("it is of another input")
     if meta.config_hash != config_hash(job):
         found.append("it is of another config")
@@ -202,17 +203,25 @@ class CheckpointFile:
         self._attempt, self._version = meta.attempt + 1, meta.version
 
     async def write(
-        self, checkpoint: StepCheckpoint, *, needed: bool = False, wait: bool = True
+        self,
+        checkpoint: StepCheckpoint,
+        *,
+        needed: bool = False,
+        file: bool = True,
+        wait: bool = True,
     ) -> None:
-        """Stamp the checkpoint and write it.
+        """Stamp the checkpoint and write it. A run that has ended keeps what it has.
 
         Args:
             checkpoint: where the run stands.
             needed: later steps read it on the run, so it must be written there.
+            file: into the folder, too. Without that it is for people to see, and may be forgotten
+                when the machine goes down.
             wait: for the file, too; else it is written while the work goes on.
 
         Raises:
             RecordsBusyError: it is needed, and cannot be written.
+            PermanentError: it is needed, and the run has ended.
             TransientError: it is needed, and somebody else has written a newer one.
         """
         self._version += 1
@@ -223,23 +232,37 @@ class CheckpointFile:
         body = checkpoint.model_dump(mode="json")
         try:
             is_newer = await self._jobs.write_checkpoint(
-                self._run_id, self._attempt, self._version, body
+                *(self._run_id, self._attempt, self._version, body),
+                unless_ended=True,
+                durable=needed or file,
             )
         except StopeError as error:
             if needed:
                 raise
+            # Nor is the file: the next one that is mirrored may have the same number.
             log.warning("the checkpoint of run %s was not mirrored: %s", self._run_id, error)
-        else:
-            if needed and not is_newer:
-                raise TransientError(
-                    f"Somebody else wrote the checkpoint of the run {self._run_id} at the same "
-                    "time; it is read and written again."
-                )
-            if not is_newer:
-                # Somebody took us for dead, and the file is theirs, or gone with a success.
-                log.info("the run %s has a newer checkpoint; this one is not written", self._run_id)
-                return
-        await write_file(self._artifacts, body, only_newer(self._jobs, body), wait=wait)
+            return
+        if needed and not is_newer:
+            raise await self._refused()
+        if not is_newer:
+            # Somebody took us for dead, and the file is theirs, or gone with a success.
+            log.info("the run %s has a newer checkpoint; this one is not written", self._run_id)
+            return
+        if file:
+            await write_file(self._artifacts, body, only_newer(self._jobs, body), wait=wait)
+
+    async def _refused(self) -> StopeError:
+        """Why a checkpoint was not written that had to be."""
+        standing = await self._jobs.standing(self._run_id)
+        if standing is not None and standing.status.finished:
+            return PermanentError(
+                f"The run {self._run_id} was {standing.status.value} before this was noted; "
+                "`stope resume` of its job goes on with what is committed."
+            )
+        return TransientError(
+            f"Somebody else wrote the checkpoint of the run {self._run_id} at the same time; it is "
+            "read and written again."
+        )
 
 
 async def write_file(
@@ -264,14 +287,20 @@ async def write_file(
 def only_newer(jobs: JobRecords, body: JsonObject) -> May:
     """That a checkpoint is not put in the place of a newer one, nor back after the clean-up.
 
-    What other records have written in the same folder is replaced by a run that is at work.
+    What other runs have written in the same folder is replaced by a run that is at work, once it
+    has completed a step if they had.
     """
     ours = _meta_of(body)
 
     async def may(found: bytes | None) -> bool:
-        there = None if found is None else _meta_of(_object_in(found))
-        if there is not None and there.run_id == ours.run_id:
-            return (there.attempt, there.version) < (ours.attempt, ours.version)
+        if found is not None:
+            other = _object_in(found) or {}
+            there = _meta_of(other)
+            if there.run_id == ours.run_id:
+                return (there.attempt, there.version) < (ours.attempt, ours.version)
+            if other.get("completed_steps") and not body.get("completed_steps"):
+                # It may be the only word of hours of work, and there is nothing better yet.
+                return False
         return await _is_newest(jobs, ours)
 
     return may
@@ -279,15 +308,14 @@ def only_newer(jobs: JobRecords, body: JsonObject) -> May:
 
 async def _is_newest(jobs: JobRecords, ours: StepCheckpointMeta) -> bool:
     """Whether the records have nothing newer than a checkpoint, and have not cleaned it up."""
-    run = await jobs.get_run(ours.run_id)
-    newest = await jobs.last_run(run.job_id)
-    now = _meta_of(run.checkpoint)
-    if newest is None or newest.run_id != run.run_id:
+    now = await jobs.standing(ours.run_id)
+    if now is None or not now.is_newest:
         return False
     if (now.attempt, now.version) > (ours.attempt, ours.version):
         return False
-    if run.status is not JobStatus.SUCCEEDED:
+    if now.status is not JobStatus.SUCCEEDED:
         return True
+    run = await jobs.get_run(ours.run_id)
     return (await jobs.get(run.job_id)).options.keep_checkpoint
 
 
@@ -299,10 +327,35 @@ def _object_in(data: bytes) -> JsonObject | None:
     return found if isinstance(found, dict) else None
 
 
-async def delete_file(artifacts: ArtifactStore, run_guid: str) -> None:
-    """Delete the checkpoint of a run that has succeeded; a failure is logged."""
+async def is_over(jobs: JobRecords, run: JobRun, found: bytes | None) -> bool:
+    """Whether a checkpoint may go with the success of a run: not where it is of a later one.
+
+    Nor that of another job, to which somebody gave the same run id. What is of a run that these
+    records do not know was continued by this one.
+    """
+    other = _meta_of(_object_in(found or b"")).run_id
+    if other in ("", run.run_id):
+        return True
+    try:
+        its = await jobs.get_run(other)
+    except UsageError:
+        return True
+    return its.job_id == run.job_id and its.attempt < run.attempt
+
+
+async def delete_file(artifacts: ArtifactStore, run_guid: str, may: May | None = None) -> None:
+    """Delete the checkpoint of a run that has succeeded; a failure is logged.
+
+    ``may`` says of what is there whether it is the run's to delete.
+    """
     path = checkpoint_path(run_guid)
     try:
+        if may is not None:
+            async with asyncio.timeout(FILE_SECONDS):
+                found = await artifacts.read_named(path)
+            if not await may(found):
+                log.info("the checkpoint %s is of another run by now, and stays", path)
+                return
         await artifacts.replace_named(path, None, seconds=FILE_SECONDS)
     except (StopeError, TimeoutError) as error:
         reason = str(error) or "the store does not answer"

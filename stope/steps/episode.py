@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from stope.artifacts import ArtifactStore
 from stope.errors import ResumeError
 from stope.following import stage_job_id
-from stope.models.job import InputKind, Job, JobInput, JobRun, JobType, JsonObject
+from stope.models.job import InputKind, Job, JobInput, JobRun, JobStatus, JobType, JsonObject
 from stope.models.knowledge import Knowledge, MinedClaims
 from stope.models.route import HANDED_ON, episode_of, handed_to, stages_of
 from stope.models.steps import (
@@ -89,8 +89,12 @@ def stage_record(
 
 
 async def run_that_gave(jobs: JobRecords, stage_job_id: str, run: JobRun) -> JobRun | None:
-    """The run that gave a stage's result: of this run of the pipeline, else the newest; or None."""
-    runs = [one for one in await jobs.runs(stage_job_id) if one.status.has_result]
+    """The run that gave a stage's result: of this run of the pipeline, else the newest; or None.
+
+    It comes without its checkpoint.
+    """
+    runs = await jobs.runs(stage_job_id, mirrors=False)
+    runs = [one for one in runs if one.status.has_result]
     own = [one for one in runs if one.pipeline_run_id == run.run_id]
     return next(reversed(own or runs), None)
 
@@ -160,7 +164,9 @@ async def kept_of(job: Job, artifacts: ArtifactStore, values: ValueStore, *, str
     definition = episode_of(job)
     checkpoint, problems = await read_kept(artifacts, job, definition, EpisodeCheckpoint)
     kept = Kept()
-    if checkpoint is not None and not problems:
+    if problems:
+        return Kept(notices=(not_used(job, problems, strict=strict),))
+    if checkpoint is not None:
         records = records_in(checkpoint, definition)
         source: JobInput | None = job.input
         for stage in stages_of(job.input.kind, job.config):
@@ -170,13 +176,30 @@ async def kept_of(job: Job, artifacts: ArtifactStore, values: ValueStore, *, str
             if stage.value != definition.steps[0].name:
                 source = handed_to(stage, parts_of(kept.results), artifacts.uri)
             if source is None or record.identity != stage_job_id(stage, source, job.config):
-                kept.notices = (_made_otherwise(job, stage, strict=strict),)
+                why = "which was made with other prompts or schemas than there are now"
+                kept.notices = (_used_up_to(job, stage, why, strict=strict),)
                 break
-            problems += await damage_in(job, record, result, artifacts, values)
+            problems = _contradictions(definition.step(stage.value), record, result)
+            problems = problems or await damage_in(job, record, result, artifacts, values)
+            if problems and not kept.records:
+                return Kept(notices=(not_used(job, problems, strict=strict),))
+            if problems:
+                why = f"which cannot be used: {'; '.join(problems)}"
+                kept.notices = (_used_up_to(job, stage, why, strict=strict),)
+                break
             kept.records[stage.value], kept.results[stage.value] = record, result
-    if problems:
-        return Kept(notices=(not_used(job, problems, strict=strict),))
     return kept
+
+
+def _contradictions(step: StepDefinition, record: StepRecord, result: JsonObject) -> list[str]:
+    """What of a final result is none, or of something else than the step's record is."""
+    statuses = {status.value for status in JobStatus if status.has_result}
+    if result.get("status") not in statuses or not isinstance(result.get("output_id"), str):
+        return [f"what it says of the step {step.name} is no result"]
+    gives = _gives(step, result) or {}
+    if any(referred(gives.get(name)) != referred(record.gives[name]) for name in step.gives):
+        return [f"the result of the step {step.name} names other things than the step gave"]
+    return []
 
 
 async def damage_in(
@@ -221,10 +244,15 @@ def _gives(step: StepDefinition, result: JsonObject) -> dict[str, object] | None
     return {name: {REFERENCE: digest, "type": ModelCodec.tag} for name, digest in named.items()}
 
 
-def _made_otherwise(job: Job, stage: JobType, *, strict: bool) -> str:
+def _used_up_to(job: Job, stage: JobType, why: str, *, strict: bool) -> str:
+    """Say why a step, and what follows it, is not used.
+
+    Raises:
+        ResumeError: it must be.
+    """
     sentence = (
         f"What is kept of the run {run_guid_of(job)} is used only up to the step {stage.value}, "
-        "which was made with other prompts or schemas than there are now."
+        f"{why}."
     )
     if strict:
         raise ResumeError(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from stope.errors import UsageError
 from stope.identity import digest_of
-from stope.models.job import Job, JobType, JsonObject
+from stope.models.job import InputKind, Job, JobType, JsonObject
 from stope.models.steps import PipelineDefinition
 from stope.steps.definition import Step
 
@@ -29,6 +29,14 @@ def checked_run_guid(run_guid: str) -> str:
             f"{run_guid!r} cannot be a run's id: use letters, digits, - and _, at most 64."
         )
     return run_guid
+
+
+def input_hash(job: Job) -> str:
+    """The digest of what a pipeline works on, and of how it is read where that is not in it."""
+    if job.input.kind is InputKind.TEXT:
+        # The same bytes as .srt and as .txt are two inputs.
+        return digest_of(job.input.identity)
+    return job.input.digest
 
 
 def config_hash(job: Job) -> str:

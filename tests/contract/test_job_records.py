@@ -22,6 +22,7 @@ from stope.models.job import (
 )
 from stope.records.database import Database
 from stope.records.jobs import JobRecords
+from stope.records.runs import Standing
 from stope.records.schema import job_run
 from stope.stage import open_mirror
 
@@ -152,6 +153,36 @@ async def test_a_checkpoint_of_an_older_attempt_or_version_is_refused(jobs: JobR
     assert written == [True, True, False, False, True, False, False]
     assert (await jobs.get_run("r1")).checkpoint == {"at": [2, 1]}
     assert await jobs.write_checkpoint("absent", 1, 1, {}) is False
+
+
+async def test_a_run_that_has_ended_takes_no_more_of_what_was_noted_on_the_way(
+    jobs: JobRecords,
+) -> None:
+    await jobs.create(job_of())
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+    assert await jobs.write_checkpoint("r1", 1, 1, {"at": 1}, unless_ended=True, durable=False)
+    assert await jobs.finish_run("r1", JobStatus.FAILED, error_code="x")
+    assert not await jobs.write_checkpoint("r1", 2, 2, {"at": 2}, unless_ended=True)
+    assert await jobs.write_checkpoint("r1", 2, 2, {"at": "the end"})
+    assert (await jobs.get_run("r1")).checkpoint == {"at": "the end"}
+
+
+async def test_how_a_run_stands_is_known_without_its_mirror(jobs: JobRecords) -> None:
+    await jobs.create(job_of())
+    assert await jobs.last_attempt("mine-1") == 0
+    await jobs.begin_run("mine-1", "r1", "mine-1")
+    await jobs.write_checkpoint("r1", 2, 3, {"at": 3})
+    assert await jobs.standing("r1") == Standing(JobStatus.RUNNING, 2, 3, is_newest=True)
+    # One that waits in the queue has taken nothing over yet.
+    await jobs.create_run("mine-1", "mine-1")
+    assert await jobs.standing("r1") == Standing(JobStatus.RUNNING, 2, 3, is_newest=True)
+    await jobs.begin_run("mine-1", "t2", "mine-1")
+    assert await jobs.standing("r1") == Standing(JobStatus.RUNNING, 2, 3, is_newest=False)
+    assert await jobs.standing("absent") is None
+    assert await jobs.last_attempt("mine-1") == 2
+    bare = await jobs.runs("mine-1", mirrors=False)
+    assert [run.checkpoint for run in bare] == [None, None]
+    assert [run.run_id for run in bare] == [run.run_id for run in await jobs.runs("mine-1")]
 
 
 async def test_a_mirror_that_is_no_object_does_not_hide_its_run(

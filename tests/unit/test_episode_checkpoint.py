@@ -36,7 +36,7 @@ from stope.steps import episode
 from stope.steps.cache import ContextCache
 from stope.steps.checkpoint import parsed
 from stope.steps.episode import Kept, episode_checkpoint, kept_of, records_in, stage_record
-from stope.steps.identity import checkpoint_path, config_hash, run_guid_of
+from stope.steps.identity import checkpoint_path, config_hash, input_hash, run_guid_of
 from stope.steps.store import ValueStore
 from tests.builders import transcript_of
 
@@ -254,14 +254,15 @@ async def test_what_is_no_checkpoint_is_told(folder: Folder, data: str) -> None:
         ("mine", "claims_digest", "claims of the step mine"),
     ],
 )
-async def test_nothing_is_used_of_what_names_an_artifact_that_is_gone(
+async def test_what_names_an_artifact_that_is_gone_is_not_used_nor_what_follows(
     folder: Folder, stage: str, name: str, sentence: str
 ) -> None:
     of = job()
     await folder.fill(of)
     await folder.delete(stage, name)
     kept = await folder.kept(of)
-    assert kept.records == {}
+    before = [] if stage == "transcribe" else ["transcribe"]
+    assert list(kept.records) == list(kept.results) == before
     assert sentence in kept.notices[0]
     with pytest.raises(ResumeError, match=sentence):
         await folder.kept(of, strict=True)
@@ -279,6 +280,41 @@ async def test_what_a_result_names_beside_what_it_hands_on_must_be_there_too(
     [notice] = (await folder.kept(of)).notices
     assert "what the step mine names" in notice
     assert digest_of("never stored") in notice
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"status": "failed"}, "is no result"),
+        ({"status": "unheard of"}, "is no result"),
+        ({"output_id": None}, "is no result"),
+        ({"result": {"claims_digest": digest_of("others")}}, "names other things"),
+        ({"result": {}}, "names other things"),
+    ],
+)
+async def test_a_result_that_is_none_or_not_the_steps_own_is_not_taken_over(
+    folder: Folder, changes: JsonObject, sentence: str
+) -> None:
+    of = job()
+    found = await folder.fill(of)
+    found.results["mine"] |= changes
+    await folder.write(of, found.model_dump(mode="json"))
+    kept = await folder.kept(of)
+    assert list(kept.results) == ["transcribe"]
+    assert sentence in kept.notices[0]
+    with pytest.raises(ResumeError, match=sentence):
+        await folder.kept(of, strict=True)
+
+
+async def test_the_same_bytes_read_in_another_way_are_another_input(folder: Folder) -> None:
+    as_text = job("a.txt", InputKind.TEXT, run_guid="nightly")
+    as_subtitles = job("a.srt", InputKind.TEXT, run_guid="nightly")
+    assert input_hash(as_text) != input_hash(as_subtitles)
+    checkpoint = episode_checkpoint(as_text, run("first"), {}, {})
+    await folder.write(as_text, checkpoint.model_dump(mode="json"))
+    assert (await folder.kept(as_text)).notices == ()
+    [notice] = (await folder.kept(as_subtitles)).notices
+    assert "of another input" in notice
 
 
 async def test_a_stage_that_is_made_in_another_way_now_is_kept_no_more_nor_what_follows(

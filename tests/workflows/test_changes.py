@@ -27,8 +27,9 @@ from stope.errors import (
     ServerUnavailableError,
     UsageError,
 )
-from stope.models.job import Job, JobStatus, JobType
+from stope.models.job import Job, JobRun, JobStatus, JobType, JsonObject
 from stope.models.messages import (
+    FailRun,
     JobRequest,
     Limits,
     RunOptions,
@@ -37,6 +38,7 @@ from stope.models.messages import (
     StageRequest,
 )
 from stope.models.view import JobView
+from stope.records.jobs import JobRecords
 from stope.settings import Settings
 from tests.waiting import until
 from tests.workflows.harness import DONE as STAGE_DONE
@@ -155,7 +157,11 @@ async def test_a_chain_that_could_not_upload_at_its_end_says_so_before_it_begins
         await client.start_job(job_id, chain=True)
         with pytest.raises(JobFailedError, match="STOPE_UPLOAD_HMAC_KEY"):
             await client.wait(job_id)
-    assert lab.scripts[JobType.MINE].done == []
+        job, [run] = await client.job(job_id), await client.runs(job_id)
+    assert (lab.scripts[JobType.MINE].requests, lab.scripts[JobType.MINE].done) == ([], [])
+    assert job.status is run.status is JobStatus.FAILED
+    assert (run.error_code, run.finished_at is not None) == ("DestinationRefused", True)
+    assert "STOPE_UPLOAD_HMAC_KEY" in (run.error_message or "")
 
 
 async def test_a_stage_is_not_chained_while_its_pipeline_goes_on_with_it(lab: Lab) -> None:
@@ -382,6 +388,35 @@ async def test_a_checkpoint_of_a_pipeline_that_was_not_written_is_written_again(
     await ActivityEnvironment().run(saving, request)
     written = (await records.get_run(run.run_id)).checkpoint or {}
     assert written["results"] == {"mine": DONE}
+
+
+async def test_a_run_that_ends_while_somebody_writes_in_it_says_so(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = lab.services.jobs
+    async with lab.client() as client:
+        whole = await client.create_job("pipeline", lab.text())
+    run = await records.begin_run(whole, "whole", whole)
+    reading = JobRecords.get_run
+    reads: list[str] = []
+
+    async def get_run(self: JobRecords, run_id: str) -> JobRun:
+        found = await reading(self, run_id)
+        reads.append(run_id)
+        if len(reads) == 3:
+            # After it was read to be ended, somebody is quicker by one write.
+            body: JsonObject = {"stope": {"attempt": 1, "version": 1}, "completed_stages": ["mine"]}
+            assert await self.write_checkpoint(run_id, 1, 1, body)
+        return found
+
+    monkeypatch.setattr(JobRecords, "get_run", get_run)
+    request = FailRun(run_id=run.run_id, status=JobStatus.FAILED, code="No", message="It broke.")
+    await ActivityEnvironment().run(RunActivities(lab.services).fail_run, request)
+    body = (await reading(records, run.run_id)).checkpoint or {}
+    assert body["completed_stages"] == ["mine"]
+    assert isinstance(meta := body["stope"], dict)
+    assert isinstance(error := meta["error"], dict)
+    assert error["message"] == "It broke."
 
 
 def _refused(status: RPCStatusCode) -> RPCError:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
 
+from activities.episode_run import EpisodeRun
+from activities.runs import RunActivities
 from client import JobClient, JobFailedError
 from stope import recipes
 from stope.artifacts import ArtifactStore
@@ -18,6 +21,7 @@ from stope.keeping import collect_garbage
 from stope.models import route
 from stope.models.job import Job, JobStatus, JobType, JsonObject
 from stope.models.keeping import KeepPolicy
+from stope.models.messages import OpenStage
 from stope.models.steps import EpisodeCheckpoint, StepSummary
 from stope.settings import Settings
 from stope.steps.checkpoint import only_newer, parsed, write_file
@@ -107,13 +111,16 @@ async def test_every_step_is_in_its_folder_and_on_its_run_until_it_succeeds(lab:
         await client.start_job(job_id)
         await until(lambda: lab.scripts[JobType.FLAGSHIP].begun("u1"), "the last stage", 30)
         middle = await filed(lab, job_id)
-        assert middle is not None
-        assert middle == await mirrored(lab, job_id)
+        shown = await mirrored(lab, job_id)
         held.set()
         result = await client.wait(job_id)
         await lab.replays(job_id)
         assert job_id in await sound(client, job_id)
-    assert statuses(middle) == ["completed", "completed", "in_progress"]
+    # What begins is on the run only: nobody restarts by it.
+    assert statuses(shown) == ["completed", "completed", "in_progress"]
+    assert statuses(middle) == ["completed", "completed", "not_started"]
+    assert middle is not None
+    assert middle.results == shown.results
     assert middle.completed_steps == middle.completed_stages == STAGES[:2]
     assert set(middle.context) == {"transcript", "claims"}
     assert middle.context["claims"] == {
@@ -299,6 +306,130 @@ async def test_a_result_that_is_not_whole_is_made_again_from_its_units(lab: Lab)
     assert "made again from what is committed" in repaired
 
 
+async def test_what_was_taken_over_and_is_lost_is_said_to_be_made_anew(
+    lab: Lab, elsewhere: AbstractAsyncContextManager[Lab]
+) -> None:
+    async with lab.working(), lab.client() as client:
+        job = await failed_at(lab, client, "flagship")
+        before = await filed(lab, job.id)
+    assert before is not None
+    async with elsewhere as other, other.working(), other.client() as client:
+        other.scripts[JobType.FLAGSHIP].errors["u0"] = ProviderRejectedError("No key.")
+        await client.create_job("pipeline", lab.home / "talk.wav")
+        with pytest.raises(JobFailedError, match="No key"):
+            await client.process_job(job.id)
+        other.services.artifacts.delete([str(parts(before.results["mine"])["claims_digest"])])
+        await client.process_job(job.id)
+        # What comes before the step that is lost is not.
+        assert asked(other)["transcribe"] == []
+        assert asked(other)["mine"] == UNITS
+        kept, anew = (await mirrored(other, job.id)).stope.notices
+    assert "used only up to the step mine, which cannot be used" in kept
+    assert "It is made anew: it was taken over" in anew
+
+
+async def test_what_does_not_fit_stays_until_there_is_something_better(
+    lab: Lab, elsewhere: AbstractAsyncContextManager[Lab]
+) -> None:
+    async with lab.working(), lab.client() as client:
+        job_id = await client.create_job("pipeline", lab.recording(), run_guid="nightly")
+        lab.scripts[JobType.FLAGSHIP].errors["u1"] = ProviderRejectedError("No key.")
+        with pytest.raises(JobFailedError, match="No key"):
+            await client.process_job(job_id)
+    before = await body_of(lab, job_id)
+    async with elsewhere as other, other.working(), other.client() as client:
+        other.scripts[JobType.TRANSCRIBE].errors["u1"] = ProviderRejectedError("No model.")
+        mistaken = await client.create_job(
+            "pipeline", lab.home / "talk.wav", {"language": "de"}, run_guid="nightly"
+        )
+        assert mistaken != job_id
+        with pytest.raises(JobFailedError, match="No model"):
+            await client.process_job(mistaken)
+        assert await body_of(other, mistaken) == before
+        # Started properly, it takes over what was done.
+        await client.create_job("pipeline", lab.home / "talk.wav", run_guid="nightly")
+        await client.process_job(job_id)
+        assert asked(other) == {"transcribe": ["u0", "u1"], "mine": [], "flagship": UNITS}
+
+
+async def test_who_opens_a_run_late_throws_nothing_away(lab: Lab) -> None:
+    held = lab.scripts[JobType.FLAGSHIP].hold("u1")
+    opening = RunActivities(lab.services).open_stage
+    async with lab.working(), lab.client() as client:
+        job_id = await client.create_job("pipeline", lab.recording())
+        await client.start_job(job_id)
+        await until(lambda: lab.scripts[JobType.FLAGSHIP].begun("u1"), "the last stage", 30)
+        [run] = await client.runs(job_id)
+        late = OpenStage(pipeline_id=job_id, run_id=run.run_id, stage=JobType.TRANSCRIBE)
+        during = await mirrored(lab, job_id)
+        # As where the store took none.
+        await lab.services.artifacts.delete_named(checkpoint_path(during.run_guid))
+        await ActivityEnvironment().run(opening, late)
+        assert await mirrored(lab, job_id) == during
+        held.set()
+        result = await client.wait(job_id)
+        before = await mirrored(lab, job_id)
+        assert await filed(lab, job_id) is None
+        await ActivityEnvironment().run(opening, late)
+        assert await mirrored(lab, job_id) == before
+        assert await client.result(job_id) == result
+        # Nor does one whose write was on its way when the run ended.
+        body = before.model_dump(mode="json")
+        jobs = lab.services.jobs
+        assert not await jobs.write_checkpoint(run.run_id, 99, 99, body, unless_ended=True)
+
+
+async def test_a_run_that_lost_a_result_on_its_way_does_not_succeed_without_it(lab: Lab) -> None:
+    held = lab.scripts[JobType.FLAGSHIP].hold("u1")
+    async with lab.working(), lab.client() as client:
+        job_id = await client.create_job("pipeline", lab.recording())
+        await client.start_job(job_id)
+        await until(lambda: lab.scripts[JobType.FLAGSHIP].begun("u1"), "the last stage", 30)
+        [run] = await client.runs(job_id)
+        meta = {"attempt": 90, "version": 90}
+        await lab.services.jobs.write_checkpoint(run.run_id, 90, 90, {"stope": meta})
+        held.set()
+        with pytest.raises(JobFailedError, match="no result of its stage transcribe any more"):
+            await client.wait(job_id)
+        assert (await client.process_job(job_id))["status"] == "succeeded"
+    # Each stage answers from its own job.
+    assert asked(lab) == dict.fromkeys(STAGES, UNITS)
+
+
+async def test_a_forced_episode_keeps_what_was_made_afresh_since(lab: Lab) -> None:
+    script = lab.scripts[JobType.MINE]
+    async with lab.working(), lab.client() as client:
+        job_id = await client.create_job("pipeline", lab.recording())
+        await client.process_job(job_id, resume_from_checkpoint=False)
+        script.answer = "second"
+        await client.redo(job_id, "mine")
+        second = await client.wait(job_id)
+        script.done.clear()
+        await client.redo(job_id, "flagship")
+        third = await client.wait(job_id)
+        assert parts(third)["claims_digest"] == parts(second)["claims_digest"]
+        assert script.done == []
+        # To force it again is to make all of it afresh.
+        await client.redo(job_id)
+        await client.wait(job_id)
+    assert script.done == UNITS
+
+
+async def test_a_late_clean_up_leaves_the_file_of_the_run_after_it(lab: Lab) -> None:
+    held = lab.scripts[JobType.FLAGSHIP].hold("u1")
+    async with lab.working(), lab.client() as client:
+        job = await failed_at(lab, client, "mine")
+        [first] = await client.runs(job.id)
+        await client.start_job(job.id)
+        await until(lambda: lab.scripts[JobType.FLAGSHIP].begun("u1"), "the last stage", 30)
+        during = await body_of(lab, job.id)
+        await EpisodeRun(lab.services, job, first).clean(JobStatus.SUCCEEDED)
+        assert await body_of(lab, job.id) == during is not None
+        held.set()
+        await client.wait(job.id)
+    assert await body_of(lab, job.id) is None
+
+
 async def test_a_folder_that_cannot_be_reached_is_no_fresh_start(
     lab: Lab, elsewhere: AbstractAsyncContextManager[Lab], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,7 +493,7 @@ async def test_a_run_that_began_before_steps_were_noted_keeps_its_stages(lab: La
 async def test_a_write_that_comes_late_from_another_process_changes_nothing(lab: Lab) -> None:
     jobs = lab.services.jobs
     async with lab.working(), lab.client() as client:
-        job = await failed_at(lab, client, "flagship")
+        job = await failed_at(lab, client, "mine")
         [run] = await client.runs(job.id)
         assert run.checkpoint is not None
         failed = await body_of(lab, job.id)
@@ -389,9 +520,10 @@ async def test_a_write_that_comes_late_from_another_process_changes_nothing(lab:
 
 
 async def has_written(lab: Lab, job_id: str, before: bytes | None) -> bool:
-    """Whether there is another checkpoint in the folder than before, of the stage at work."""
+    """Whether there is another checkpoint in the folder than before, with one step to come."""
     found = await filed(lab, job_id)
-    return await body_of(lab, job_id) != before and statuses(found)[-1] == "in_progress"
+    has_one_left = statuses(found) == ["skipped", "completed", "not_started"]
+    return await body_of(lab, job_id) != before and has_one_left
 
 
 @pytest.mark.parametrize("keep_runs", [0, 1])

@@ -15,11 +15,12 @@ from temporalio.client import Client
 from client import JobClient, JobFailedError
 from stope.artifacts import ArtifactStore
 from stope.artifacts.named import May
-from stope.errors import StorageUnavailableError, UsageError
+from stope.errors import RecordsBusyError, StorageUnavailableError, UsageError
 from stope.keeping import collect_garbage
 from stope.models.job import Job, JobRun, JobStatus, JobType, JsonObject
 from stope.models.keeping import KeepPolicy
 from stope.models.steps import StepCheckpoint
+from stope.records.jobs import JobRecords
 from stope.records.uses import ARTIFACT, RunUses
 from stope.settings import Settings
 from stope.steps import checkpoint as checkpoint_module
@@ -487,9 +488,9 @@ class ScriptedStorage(ArtifactStore):
         self._refuse("get")
         return await super().get(digest, name)
 
-    async def put(self, data: bytes, name: str = "") -> str:
+    async def put(self, data: bytes, name: str = "", *, durable: bool = False) -> str:
         self._refuse("put")
-        return await super().put(data, name)
+        return await super().put(data, name, durable=durable)
 
 
 @pytest.fixture
@@ -640,6 +641,25 @@ async def test_an_attempt_that_was_taken_for_dead_writes_no_checkpoint(lab: Step
     await artifacts.delete_named(f"runs/{found.run_guid}/checkpoint.json")
     await older.write(checkpoint("older, after the end"))
     assert await filed(lab, job.id) is None
+
+
+async def test_a_checkpoint_that_is_not_on_its_run_is_not_in_its_folder_either(
+    lab: StepsLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, run = await _waiting_run(lab)
+    file = CheckpointFile(lab.services.artifacts, lab.services.jobs, run)
+    checkpoint = checkpoint_of(job, run, PIPELINE.definition, {}, keys={})
+
+    async def busy(*_args: object, **_options: object) -> bool:
+        raise RecordsBusyError("The records are locked.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRecords, "write_checkpoint", busy)
+        # The next one on the run may have its number, and would not replace it.
+        await file.write(checkpoint)
+        assert await filed(lab, job.id) is None
+    await file.write(checkpoint)
+    assert (await filed(lab, job.id)) == await mirrored(lab, job.id)
 
 
 async def test_a_store_that_does_not_answer_holds_no_checkpoint_up(
