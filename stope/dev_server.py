@@ -26,6 +26,7 @@ START_SECONDS = 60.0
 _LOOPBACK = "127.0.0.1"
 _POLL = 0.05
 _PORT_SECONDS = 10.0
+_TRIES = 3
 
 _TIMER_SETTING, _TIMER_SLACK = "history.timerProcessorMaxTimeShift", '"50ms"'
 """How far clocks of several machines may be apart; timers fire up to so much late. Here is one
@@ -39,6 +40,10 @@ class ServerInfo:
     pid: int
     address: str
     ui_url: str
+
+
+class _EndedAtOnceError(ServerUnavailableError):
+    """A server that ended by itself before it listened."""
 
 
 class DevServer:
@@ -103,6 +108,12 @@ class DevServer:
     def _restart(self) -> ServerInfo:
         """Start a server; one of ours that hangs or was left half-started is ended first."""
         self.stop()
+        for _ in range(_TRIES - 1):
+            try:
+                return self._start()
+            except _EndedAtOnceError:
+                # It takes more ports than the two that it is given, and others take ports, too.
+                continue
         return self._start()
 
     def _start(self) -> ServerInfo:
@@ -132,9 +143,10 @@ class DevServer:
         temporary.replace(self._state)
         deadline = time.monotonic() + START_SECONDS
         while not _listens(info.address):
-            if process.poll() is not None or time.monotonic() > deadline:
+            ended = process.poll() is not None
+            if ended or time.monotonic() > deadline:
                 process.kill()
-                raise ServerUnavailableError(
+                raise (_EndedAtOnceError if ended else ServerUnavailableError)(
                     f"The embedded Temporal server did not start; the end of {self.log_path} "
                     f"says: {self._log_end()}"
                 )
@@ -197,7 +209,8 @@ class DevServer:
             lines = self.log_path.read_text(errors="replace").strip().splitlines()
         except OSError:
             return "(no log)"
-        return lines[-1][:300] if lines else "(empty)"
+        # A Go program says last what was wrong first.
+        return lines[-1][-300:] if lines else "(empty)"
 
 
 def _listens(address: str) -> bool:
