@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stope.errors import NO_ROOM, StorageFullError
-from stope.identity import digest_file
 
 PART = ".part"
 """How the name of a file ends that is being written; a killed process leaves it."""
@@ -62,8 +61,3 @@ def published(
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def has_content(file: Path, digest: str) -> bool:
-    """Whether a file is there, with this SHA-256."""
-    return file.is_file() and digest_file(file) == digest
