@@ -161,7 +161,7 @@ class Stages:
         )
         await script.end()
         said = {name: out.text for name, out in done.outputs.items()}
-        digest = await services.artifacts.put_model(_document(kind, said))
+        digest = await services.artifacts.put_model(_document(kind, run.job.input.digest, said))
         outcome = StageOutcome(
             status=status_of(done.gaps),
             output_id=f"{kind.value}-{digest[:16]}",
@@ -175,11 +175,14 @@ class Stages:
         return outcome
 
 
-def _document(kind: JobType, said: dict[str, str]) -> BaseModel:
-    """What a stage gives; other outputs of its units make another one."""
-    of_units = digest_of([kind.value, said])
+def _document(kind: JobType, given: str, said: dict[str, str]) -> BaseModel:
+    """What a stage gives; another input, or other outputs of its units, make another one.
+
+    Labs share a server: with equal documents their chains would lead to equal workflows.
+    """
+    of_units = digest_of([kind.value, given, said])
     if kind is JobType.TRANSCRIBE:
-        return transcript_of(" ".join(said.values()))
+        return transcript_of(" ".join([*said.values(), of_units]))
     if kind is JobType.MINE:
         return MinedClaims(transcript_digest=of_units, model="scripted", segments=UNITS, claims=())
     if kind is JobType.FLAGSHIP:
