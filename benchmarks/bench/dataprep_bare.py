@@ -8,7 +8,7 @@ server. A crash loses everything.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,8 @@ class BarePrep(Frozen):
     video: Path
     folder: Path
     config: DataPrepConfig
+    readers: int = 1
+    """Of the video: one, as such a script has, or more, each with a part of the frames."""
 
 
 class BarePrepDone(Frozen):
@@ -81,8 +83,15 @@ def _prepared(asked: BarePrep) -> list[str]:
         return list(threads.map(do, items))
 
     probe = probe_video(asked.video, config.frames)
-    with VideoReader(asked.video) as reader:
-        frames = [reader.at(time).image for time in sample_times(probe, config.frames)]
+
+    def read(times: Sequence[float]) -> list[Image]:
+        with VideoReader(asked.video) as reader:
+            return [reader.at(time).image for time in times]
+
+    times = sample_times(probe, config.frames)
+    share = -(-len(times) // asked.readers)
+    parts = [times[first : first + share] for first in range(0, len(times), share)]
+    frames = [frame for part in each(read, parts) for frame in part]
     field = dominant_colour(each(count_colours, frames))
     masks = each(lambda frame: _mask(frame, field), frames)
     detector = open_detector(config.detector, config.min_score)

@@ -107,11 +107,14 @@ KINDS = (
         "A minute of 1280x720 video (scikit-image's astronaut crossing a field), 80 frames, faces, "
         "four augmented images for each training crop. The pipeline with a real worker and a "
         "Temporal server of its own, from the client's call to the last file of the data set; the "
-        "script (`benchmarks/bench/dataprep_bare.py`) makes the same calls of the same library on "
-        "as many threads and writes the images to files. Both have their libraries loaded by a "
-        "small video before, and their images must be the same, byte for byte. The second figure "
-        "counts the values of the context (frames, masks, crops) that the worker which made them "
-        "had to read from storage.",
+        "script (`benchmarks/bench/dataprep_bare.py`) makes the same calls of the same library, "
+        "reads the frames one after another (the decoder has as many threads as there are cores), "
+        "works on them on as many threads as there are cores, and writes the images to files. All "
+        "have their libraries loaded by a small video before, and their images must be the same, "
+        "byte for byte. They take turns in changing order, and the fastest turn of each is "
+        "compared. The second figure counts the values of the context (frames, masks, crops) that "
+        "the worker which made them had to read from storage. The last figure is against a script "
+        "that reads the video with two readers at once, as the pipeline does.",
         dataprep.measure,
     ),
     Kind(

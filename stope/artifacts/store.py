@@ -124,12 +124,22 @@ class ArtifactStore:
             durable: whether they are on the disk of a local store when this returns, as they are in
                 a bucket. What is not may be torn when the machine goes down.
         """
-        digest = await in_thread(lambda: digest_bytes(data))
+        return await self.put_made(lambda: data, name, durable=durable)
+
+    async def put_made(
+        self, make: Callable[[], bytes], name: str = "", *, durable: bool = False
+    ) -> str:
+        """``put`` for bytes that are made in the thread that looks at them: one hop for both."""
+
+        def prepare() -> tuple[str, bytes]:
+            data = make()
+            return digest_bytes(data), packed(data)
+
+        digest, body = await in_thread(prepare)
         await self._tell(digest, name)
         store = self._store
 
         def send() -> None:
-            body = packed(data)
             store.patience.call(lambda: store.raw.put(content_path(digest), body))
             if durable and store.place is not None:
                 store.place.settle(content_path(digest))

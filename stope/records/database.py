@@ -232,8 +232,13 @@ class Database:
         except _TROUBLE as error:
             raise self._translate(error) from error
 
-    async def insert_new(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-        """Insert rows, leaving those whose key exists as they are; insists as ``transact`` does."""
+    async def insert_new(
+        self, table: Table, rows: Sequence[Mapping[str, object]], *, durable: bool = True
+    ) -> None:
+        """Insert rows, leaving those whose key exists as they are; insists as ``transact`` does.
+
+        ``durable`` is as there.
+        """
         if not rows:
             return
         statement = self.inserting(table)
@@ -244,7 +249,7 @@ class Database:
         def insert(connection: Connection) -> None:
             connection.execute(statement, ordered)
 
-        await self.transact(insert)
+        await self.transact(insert, durable=durable)
 
     def inserting(self, table: Table) -> Insert:
         """The statement that inserts rows, or leaves those whose key exists as they are.

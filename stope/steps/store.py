@@ -140,13 +140,16 @@ class ValueStore:
 
     async def _stored(self, value: object, name: str) -> tuple[str, int]:
         codec = _codec(type(value))
+        made: list[tuple[bytes, object]] = []
 
-        def encode() -> tuple[bytes, object]:
+        def encode() -> bytes:
             # Together: what is kept in memory is what is stored.
-            return codec.encode(value), codec.shared(value)
+            data = codec.encode(value)
+            made.append((data, codec.shared(value)))
+            return data
 
-        data, shared = await asyncio.to_thread(encode)
-        digest = await self._artifacts.put(data, name)
+        digest = await self._artifacts.put_made(encode, name)
+        [(data, shared)] = made
         self._keep(digest, type(value), shared, data)
         return digest, len(data)
 

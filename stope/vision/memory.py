@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 
 CORES = os.cpu_count() or 1
-"""Units that a step works on at once, each in a thread of its own, where there is room."""
+"""Threads that a decoder has, where there is room."""
+
+IN_FLIGHT = CORES + 1
+"""Units that a step works on at once, each in a thread of its own, where there is room. While one
+is stored and committed, every core has another one to work on."""
 
 MOST_PIXELS = 8192 * 8192
 """Of a picture: two hundred megabytes as RGB. A file of some kilobytes may say that it has more."""
@@ -24,11 +28,12 @@ DECODED = 3
 """The same of a frame that the decoder holds."""
 
 
-def at_once(pixels: int, each: int = IN_WORK) -> int:
-    """How many pictures are worked on at once: one for each core, fewer where they are large.
+def at_once(pixels: int, each: int = IN_WORK, most: int = IN_FLIGHT) -> int:
+    """How many pictures are worked on at once: fewer where they are large.
 
     Args:
         pixels: of the largest.
         each: bytes for each pixel.
+        most: however small they are.
     """
-    return max(1, min(CORES, ROOM // max(1, pixels * each)))
+    return max(1, min(most, ROOM // max(1, pixels * each)))

@@ -23,7 +23,7 @@ from av.container import InputContainer
 from stope.errors import InputError, UnitError, WorkerDrainingError
 from stope.sources.source import Source, open_source
 from stope.vision.image import Image
-from stope.vision.memory import DECODED, MOST_PIXELS, at_once
+from stope.vision.memory import CORES, DECODED, MOST_PIXELS, at_once
 
 _BACK = (0.0, 1.0, 4.0, 16.0, 64.0)
 """Seconds to seek further back where a container lands behind the wanted time."""
@@ -89,7 +89,7 @@ class VideoReader:
             codec = self.stream.codec_context
             codec.thread_type = "AUTO"
             # Each thread holds a frame.
-            codec.thread_count = at_once(codec.width * codec.height, DECODED)
+            codec.thread_count = at_once(codec.width * codec.height, DECODED, CORES)
             # Also where a picture in the middle says that it is larger than the first. Decoders
             # count whole blocks, so a little more than is shown.
             codec.options = {"max_pixels": str(MOST_PIXELS * 9 // 8)}

@@ -96,7 +96,7 @@ async def test_a_video_is_closed_when_nobody_decodes_it_any_more(
 
     async def take() -> None:
         videos = (Video(location=str(path), digest=digest, size=path.stat().st_size),)
-        async with video_steps._Readers(step, videos) as readers:
+        async with video_steps._Readers(step, videos, 2) as readers:
             await readers.frame(0, 0.5)
 
     monkeypatch.setattr(VideoReader, "_timed", held)
@@ -106,4 +106,4 @@ async def test_a_video_is_closed_when_nobody_decodes_it_any_more(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert closed == [True]
+    assert closed == [True, True]

@@ -20,6 +20,7 @@ from stope.models.vision import FieldColour
 from stope.steps.context import StepContext
 from stope.units import Unit
 from stope.vision.background import ColourCount, background_mask, count_colours, dominant_colour
+from stope.vision.image import Image, Mask
 from stope.vision.memory import at_once
 from stope.vision.steps.holding import hold
 
@@ -75,8 +76,8 @@ async def _masks(
     async def cover(unit: Unit[tuple[FrameRecord, FieldColour]]) -> MaskRecord:
         frame, field = unit.item
         pixels = await step.load(frame.digest, np.ndarray)
-        mask = await asyncio.to_thread(background_mask, pixels, field)
-        return MaskRecord(digest=await step.put(mask), share=round(float(mask.mean()), 6))
+        mask, share = await asyncio.to_thread(_covered, pixels, field)
+        return MaskRecord(digest=await step.put(mask), share=share)
 
     units: list[Unit[tuple[FrameRecord, FieldColour]]] = []
     for frame in frames:
@@ -87,3 +88,9 @@ async def _masks(
     if covered.reused:
         await hold(step, (mask.digest for mask in covered.outputs.values()), "mask")
     return tuple(covered.outputs.get(f"mask_{frame.id}") for frame in frames)
+
+
+def _covered(pixels: Image, field: FieldColour) -> tuple[Mask, float]:
+    """Where a frame shows the field, and how much of it does: 0 to 1."""
+    mask = background_mask(pixels, field)
+    return mask, round(float(mask.mean()), 6)

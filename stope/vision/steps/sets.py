@@ -25,6 +25,7 @@ from stope.models.vision import Digest
 from stope.steps.context import StepContext
 from stope.steps.values import Picture
 from stope.units import Unit
+from stope.vision.memory import at_once
 from stope.vision.sets import group_of, sets_of
 from stope.vision.sheet import Tile, contact_sheet, shown_of
 from stope.vision.steps.holding import hold
@@ -114,7 +115,8 @@ async def _sheets(
                 title += f" ({len(shown)} of them here)"
             decides = [(image.digest, *_captions(image)) for image in shown]
             units.append(step.unit(f"sheet_{name.value}", (title, shown), title, decides))
-    done = await step.run_units(units, draw, output=Sheet)
+    pixels = max((image.crop[2] * image.crop[3] for image in images), default=0)
+    done = await step.run_units(units, draw, output=Sheet, concurrency=at_once(pixels))
     if done.reused:
         await hold(step, (sheet.digest for sheet in done.outputs.values()), "contact sheet")
     return {

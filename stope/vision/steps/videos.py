@@ -26,13 +26,15 @@ from stope.steps.context import StepContext
 from stope.units import Unit
 from stope.vision.digests import check_content
 from stope.vision.frames import sample_times
+from stope.vision.memory import at_once
 from stope.vision.probe import probe_video
 from stope.vision.reader import TimedFrame, VideoReader
 from stope.vision.steps.holding import hold
 from stope.vision.threads import in_thread, stopped_in_thread
 
-_READ_AHEAD = 2
-"""One frame is decoded while the one before it is stored."""
+READERS = 2
+"""Of a video, where there is room. Every frame begins with a search for its key frame, in which a
+decoder, however many threads it has, leaves cores idle: another one uses them."""
 
 
 class TakenFrame(Frozen):
@@ -114,7 +116,10 @@ async def extract_frames(step: StepContext[DataPrepConfig]) -> Mapping[str, obje
         )
         for number, index, time in wanted
     ]
-    async with _Readers(step, videos) as readers:
+    # A frame is stored while others are decoded.
+    pixels = max((probe.width * probe.height for probe in probes), default=0)
+    beside = at_once(pixels, most=READERS + 1)
+    async with _Readers(step, videos, min(beside, READERS)) as readers:
 
         async def do(unit: Unit[tuple[int, float]]) -> TakenFrame:
             number, time = unit.item
@@ -128,7 +133,7 @@ async def extract_frames(step: StepContext[DataPrepConfig]) -> Mapping[str, obje
                 digest=await step.put(taken.image),
             )
 
-        done = await step.run_units(units, do, output=TakenFrame, concurrency=_READ_AHEAD)
+        done = await step.run_units(units, do, output=TakenFrame, concurrency=beside)
     frames: list[FrameRecord] = []
     seen: set[tuple[int, int]] = set()
     for number, index, _ in wanted:
@@ -158,15 +163,19 @@ async def _source(step: StepContext[DataPrepConfig], digest: Digest) -> AsyncIte
 
 
 class _Readers:
-    """One open reader, used by one thread at a time: videos come one after another."""
+    """A few open readers of one video, each used by one thread at a time: videos come in turn."""
 
-    def __init__(self, step: StepContext[DataPrepConfig], videos: tuple[Video, ...]) -> None:
+    def __init__(
+        self, step: StepContext[DataPrepConfig], videos: tuple[Video, ...], most: int
+    ) -> None:
         self._step = step
         self._videos = videos
+        self._most = most
         self._at: int | None = None
-        self._reader: VideoReader
+        self._open = 0
+        self._idle: asyncio.Queue[VideoReader] = asyncio.Queue()
         self._stopping = threading.Event()
-        self._busy = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -177,13 +186,20 @@ class _Readers:
 
     async def frame(self, number: int, seconds: float) -> TimedFrame:
         """The frame that a video shows at a time. Once a call was cancelled there are no more."""
-        async with self._busy:
+        async with self._turn:
             if self._at != number:
-                await self._open(number)
-            # The container is closed when the thread is out of it: FFmpeg would read freed memory.
-            return await stopped_in_thread(self._stopping.set, self._reader.at, seconds)
+                await self._turn_to(number)
+            reader = await self._idle.get()
+        try:
+            # A container is closed when the thread is out of it: FFmpeg would read freed memory.
+            return await stopped_in_thread(self._stopping.set, reader.at, seconds)
+        finally:
+            self._idle.put_nowait(reader)
 
-    async def _open(self, number: int) -> None:
+    async def _turn_to(self, number: int) -> None:
+        while self._open:
+            await self._idle.get()
+            self._open -= 1
         await self._stack.aclose()
         self._at = None
         digest = self._videos[number].digest
@@ -191,8 +207,11 @@ class _Readers:
         # Once for each attempt, before the first frame: the frames are named by its digest.
         await asyncio.to_thread(check_content, source, digest)
 
-        def enter() -> None:
-            self._reader = self._stack.enter_context(VideoReader(source, self._stopping))
+        def enter() -> VideoReader:
+            return self._stack.enter_context(VideoReader(source, self._stopping))
 
-        await in_thread(enter)
+        # Over a network each would fetch the same parts.
+        for _ in range(1 if source.path is None else self._most):
+            self._idle.put_nowait(await in_thread(enter))
+            self._open += 1
         self._at = number
