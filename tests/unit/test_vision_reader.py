@@ -240,14 +240,16 @@ def test_a_picture_that_grows_too_large_on_the_way_is_not_decoded(
         reader.at(1.0)
 
 
-def test_large_pictures_are_fewer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "CORES", 64)
+def test_large_pictures_are_fewer_at_once() -> None:
+    def at_once(pixels: int) -> int:
+        return memory.at_once(pixels, most=64)
 
-    assert memory.at_once(1280 * 720) == 64
-    assert 1 < memory.at_once(3840 * 2160) < 16
-    assert memory.at_once(7680 * 4320) * 7680 * 4320 * memory.IN_WORK <= memory.ROOM
-    assert memory.at_once(100 * memory.MOST_PIXELS) == 1
-    assert memory.at_once(0) == 64
+    assert at_once(1280 * 720) == 64
+    assert 1 < at_once(3840 * 2160) < 16
+    assert at_once(7680 * 4320) * 7680 * 4320 * memory.IN_WORK <= memory.ROOM
+    assert at_once(100 * memory.MOST_PIXELS) == 1
+    assert at_once(0) == 64
+    assert memory.at_once(0) == memory.CORES + 1
 
 
 def test_too_short_is_said_in_a_sentence(tmp_path: Path) -> None:
