@@ -232,13 +232,8 @@ class Database:
         except _TROUBLE as error:
             raise self._translate(error) from error
 
-    async def insert_new(
-        self, table: Table, rows: Sequence[Mapping[str, object]], *, durable: bool = True
-    ) -> None:
-        """Insert rows, leaving those whose key exists as they are; insists as ``transact`` does.
-
-        ``durable`` is as there.
-        """
+    async def insert_new(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert rows, leaving those whose key exists as they are; insists as ``transact`` does."""
         if not rows:
             return
         statement = self.inserting(table)
@@ -249,7 +244,7 @@ class Database:
         def insert(connection: Connection) -> None:
             connection.execute(statement, ordered)
 
-        await self.transact(insert, durable=durable)
+        await self.transact(insert)
 
     def inserting(self, table: Table) -> Insert:
         """The statement that inserts rows, or leaves those whose key exists as they are.

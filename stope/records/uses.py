@@ -37,15 +37,10 @@ class RunUses:
         self._database = database
 
     async def note(self, run_id: str, kind: str, uses: Iterable[Use]) -> None:
-        """Note what a run needs from now on; noting it again changes nothing.
-
-        Nothing waits for the disk here: when SQLite's machine goes down, so does whoever deletes;
-        and what the run has committed since has taken the note along.
-        """
+        """Note what a run needs from now on; noting it again changes nothing."""
         await self._database.insert_new(
             run_use,
             [{"run_id": run_id, "kind": kind, "key": use.key, "name": use.name} for use in uses],
-            durable=False,
         )
 
     async def of_run(self, run_id: str, kind: str) -> list[Use]:
