@@ -8,7 +8,8 @@ import random
 import pytest
 import zstandard
 
-from stope.compression import MAGIC, THRESHOLD, packed, unpacked
+from stope.compression import LARGE as LARGE_BYTES
+from stope.compression import LARGE_LEVEL, LEVEL, MAGIC, THRESHOLD, packed, unpacked
 from stope.errors import RecordsError
 
 LARGE = json.dumps([{"text": f"word {n}", "start": n / 3} for n in range(400)]).encode()
@@ -33,6 +34,16 @@ def test_what_is_compressed_once_more_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize("data", [b'{"a": 1}', LARGE, "ünï 🐝".encode()], ids=len)
 def test_what_was_written_before_there_was_compression_is_read(data: bytes) -> None:
     assert unpacked(data, "it") == data
+
+
+@pytest.mark.parametrize(
+    ("size", "level"), [(LARGE_BYTES - 1, LEVEL), (LARGE_BYTES, LARGE_LEVEL)], ids=["below", "from"]
+)
+def test_from_a_size_on_time_matters_more_than_room(size: int, level: int) -> None:
+    data = (LARGE * (size // len(LARGE) + 1))[:size]
+    compressor = zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=True)
+    assert packed(data) == compressor.compress(data)
+    assert unpacked(packed(data), "it") == data
 
 
 def test_bytes_that_do_not_get_smaller_stay_plain() -> None:

@@ -66,15 +66,57 @@ async def test_cancelled_again_it_still_waits() -> None:
     assert ended.is_set()
 
 
+def step_of(*paths: Path) -> tuple[StepContext[DataPrepConfig], tuple[Video, ...]]:
+    """As much of a step as readers ask for, and its videos."""
+    digests = [digest_file(path) for path in paths]
+    files = tuple(
+        InputFile(path=str(path), digest=digest)
+        for path, digest in zip(paths, digests, strict=True)
+    )
+    videos = tuple(
+        Video(location=str(path), digest=digest, size=path.stat().st_size)
+        for path, digest in zip(paths, digests, strict=True)
+    )
+    step = SimpleNamespace(files=files, artifacts=SimpleNamespace())
+    return cast("StepContext[DataPrepConfig]", step), videos
+
+
+async def test_two_frames_of_a_video_are_decoded_at_once_and_none_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, videos = step_of(
+        football(tmp_path / "first.mp4"), football(tmp_path / "second.mp4", frames=30)
+    )
+    inside: list[str] = []
+    go_on = threading.Event()
+    at = VideoReader.at
+
+    def held(reader: VideoReader, seconds: float) -> TimedFrame:
+        inside.append(Path(reader.location).name)
+        go_on.wait(60)
+        return at(reader, seconds)
+
+    async def both_inside() -> bool:
+        return len(inside) == 2
+
+    monkeypatch.setattr(VideoReader, "at", held)
+    async with video_steps._Readers(step, videos, 2) as readers:
+        wanted = [(0, 0.1), (0, 0.3), (1, 0.1), (0, 0.5)]
+        asked = [asyncio.create_task(readers.frame(*one)) for one in wanted]
+        await until(both_inside, "two frames in work")
+        # Whoever waits for another video has had every chance to begin.
+        await asyncio.wait(asked, timeout=0.1)
+        assert inside == ["first.mp4", "first.mp4"]
+        go_on.set()
+        taken = [(await one).time for one in asked]
+    assert taken == [pytest.approx(time, abs=0.05) for _, time in wanted]
+    assert inside == ["first.mp4", "first.mp4", "second.mp4", "first.mp4"]
+
+
 async def test_a_video_is_closed_when_nobody_decodes_it_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = football(tmp_path / "match.mp4")
-    digest = digest_file(path)
-    files = (InputFile(path=str(path), digest=digest),)
-    step = cast(
-        "StepContext[DataPrepConfig]", SimpleNamespace(files=files, artifacts=SimpleNamespace())
-    )
+    step, videos = step_of(football(tmp_path / "match.mp4"))
     inside, begun = threading.Event(), threading.Event()
     closed: list[bool] = []
     timed, close = VideoReader._timed, VideoReader.close
@@ -95,7 +137,6 @@ async def test_a_video_is_closed_when_nobody_decodes_it_any_more(
         return begun.is_set()
 
     async def take() -> None:
-        videos = (Video(location=str(path), digest=digest, size=path.stat().st_size),)
         async with video_steps._Readers(step, videos, 2) as readers:
             await readers.frame(0, 0.5)
 
