@@ -37,14 +37,18 @@ def packed(data: bytes) -> bytes:
     forced = data.startswith(MAGIC)
     if len(data) < THRESHOLD and not forced:
         return data
+    small = compressor_of(len(data)).compress(data)
+    return small if forced or len(small) < len(data) else data
+
+
+def compressor_of(size: int) -> zstandard.ZstdCompressor:
+    """What makes the frame of so many bytes, at once or as they are read."""
     # The size is in the frame, so that a reader knows before it makes room for it.
-    compressor = zstandard.ZstdCompressor(
-        level=LARGE_LEVEL if len(data) >= LARGE else LEVEL,
+    return zstandard.ZstdCompressor(
+        level=LARGE_LEVEL if size >= LARGE else LEVEL,
         write_content_size=True,
         write_checksum=True,
     )
-    small = compressor.compress(data)
-    return small if forced or len(small) < len(data) else data
 
 
 def unpacked(data: bytes, what: str, limit: int = MAX_BYTES) -> bytes:

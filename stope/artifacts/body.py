@@ -16,7 +16,7 @@ from typing import IO, BinaryIO, Self, cast
 
 import zstandard
 
-from stope.compression import LEVEL, MAGIC, THRESHOLD
+from stope.compression import MAGIC, THRESHOLD, compressor_of
 from stope.errors import ArtifactError, InputError
 
 _BLOCK = 1 << 20
@@ -76,10 +76,7 @@ class Sending:
         self._file = self._facts.path.open("rb")
         self._stream = self._file
         if self._facts.packed:
-            # As ``stope.compression.packed`` makes them.
-            compressor = zstandard.ZstdCompressor(
-                level=LEVEL, write_content_size=True, write_checksum=True
-            )
+            compressor = compressor_of(self._facts.size)
             self._stream = compressor.stream_reader(self._file, size=self._facts.size)
         return self
 
@@ -187,7 +184,7 @@ class _Blocks:
 
 
 def _shrinks(sample: bytes) -> bool:
-    return len(zstandard.ZstdCompressor(level=LEVEL).compress(sample)) < _WORTH * len(sample)
+    return len(compressor_of(len(sample)).compress(sample)) < _WORTH * len(sample)
 
 
 def _state(stream: BinaryIO) -> tuple[int, int, int]:
