@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from stope.artifacts import ArtifactStore
@@ -44,9 +45,9 @@ class Services:
 
         owner = SourceDigests(self.database).owner
 
-        async def use(digest: str, name: str) -> None:
+        async def use(digests: Sequence[str], name: str) -> None:
             await self.artifacts.mark(owner)
-            await uses.note(run_id, ARTIFACT, [Use(digest, name)])
+            await uses.note(run_id, ARTIFACT, [Use(digest, name) for digest in digests])
 
         return replace(self, units=self.units.of_run(run_id), artifacts=self.artifacts.telling(use))
 

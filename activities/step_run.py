@@ -91,8 +91,13 @@ class StepRun:
         records: dict[str, StepRecord],
         keys: dict[str, str],
         live: dict[str, StepSummary] | None = None,
+        *,
+        wait: bool = True,
     ) -> None:
-        """Write the checkpoint: what is over, and what is at work."""
+        """Write the checkpoint: what is over, and what is at work.
+
+        Without ``wait`` its file is written while the work goes on.
+        """
         checkpoint = checkpoint_of(
             self.job,
             self.run,
@@ -103,7 +108,7 @@ class StepRun:
             notices=self.notices,
         )
         checkpoint.steps_summary = checkpoint.steps_summary | (live or {})
-        await self._file.write(checkpoint)
+        await self._file.write(checkpoint, wait=wait)
 
 
 def _shown(run: JobRun, pipeline: StepPipeline, run_guid: str) -> StepCheckpoint:

@@ -125,7 +125,7 @@ class StepActivities:
             started_at=work.started_at,
             attempt=work.context.attempt,
         )
-        await at.write(records, at.place.keys, {work.context.step: summary})
+        await at.write(records, at.place.keys, {work.context.step: summary}, wait=False)
         try:
             with backing_off(work):
                 return await work.record()
@@ -271,7 +271,7 @@ class StepActivities:
             ResumeError: the pipeline is declared in another way here than when the run began.
         """
         jobs = self._services.jobs
-        job, run = await jobs.get(place.job_id), await jobs.get_run(place.run_id)
+        job, run = await asyncio.gather(jobs.get(place.job_id), jobs.get_run(place.run_id))
         if run.namespace is not None:
             # Whoever has the job made afresh meanwhile gets a run of its own.
             job = job.model_copy(update={"namespace": run.namespace})

@@ -7,7 +7,7 @@ content, whatever the stored form.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,8 +35,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 _SHORT = Patience(connect=2, request=3, attempts=1)
 _NOTE_AT_MOST = 200
 
-Use = Callable[[str, str], Awaitable[None]]
-"""Told a digest and what it is, before it is stored or read."""
+Use = Callable[[Sequence[str], str], Awaitable[None]]
+"""Told digests and what they are, before they are stored or read."""
 
 
 @dataclass(frozen=True)
@@ -124,28 +124,37 @@ class ArtifactStore:
             durable: whether they are on the disk of a local store when this returns, as they are in
                 a bucket. What is not may be torn when the machine goes down.
         """
-        return await self.put_made(lambda: data, name, durable=durable)
+        [digest] = await self.put_all([data], name, durable=durable)
+        return digest
 
-    async def put_made(
-        self, make: Callable[[], bytes], name: str = "", *, durable: bool = False
-    ) -> str:
-        """``put`` for bytes that are made in the thread that looks at them: one hop for both."""
+    async def put_all(
+        self, contents: Iterable[bytes], name: str = "", *, durable: bool = False
+    ) -> list[str]:
+        """``put`` for several at once, which have to fit into memory; their digests, in order.
 
-        def prepare() -> tuple[str, bytes]:
-            data = make()
-            return digest_bytes(data), packed(data)
+        A generator of them runs in the thread that takes their digests, and what it raises is
+        raised here: nothing is stored then.
+        """
 
-        digest, body = await in_thread(prepare)
-        await self._tell(digest, name)
+        def prepare() -> list[tuple[str, bytes]]:
+            return [(digest_bytes(data), packed(data)) for data in contents]
+
+        bodies = await in_thread(prepare)
+        digests = [digest for digest, _ in bodies]
+        await self._tell(digests, name)
         store = self._store
 
-        def send() -> None:
-            store.patience.call(lambda: store.raw.put(content_path(digest), body))
+        def send_one(path: str, body: bytes) -> None:
+            store.patience.call(lambda: store.raw.put(path, body))
             if durable and store.place is not None:
-                store.place.settle(content_path(digest))
+                store.place.settle(path)
+
+        def send() -> None:
+            for digest, body in bodies:
+                send_one(content_path(digest), body)
 
         await store.do(send)
-        return digest
+        return digests
 
     async def put_file(self, path: Path, name: str = "", *, compress: bool = True) -> str:
         """``put`` for a file of any size, sent in parts as it is read.
@@ -160,7 +169,7 @@ class ArtifactStore:
             OSError: it cannot be read.
         """
         facts = await in_thread(lambda: read_facts(path, compress=compress))
-        await self._tell(facts.digest, name)
+        await self._tell([facts.digest], name)
         store, to = self._store, content_path(facts.digest)
 
         def send() -> None:
@@ -173,9 +182,9 @@ class ArtifactStore:
         await store.do(lambda: store.patience.call(send))
         return facts.digest
 
-    async def hold(self, digest: str, name: str = "") -> None:
-        """Note that an artifact is needed, without reading it: a unit that was kept names it."""
-        await self._tell(digest, name)
+    async def hold(self, digests: Sequence[str], name: str = "") -> None:
+        """Note that artifacts are needed, without reading them: a unit that was kept names them."""
+        await self._tell(digests, name)
 
     async def get(self, digest: str, name: str = "") -> bytes:
         """The bytes of a digest.
@@ -183,7 +192,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: it is absent, or its bytes have another digest.
         """
-        await self._tell(digest, name)
+        await self._tell([digest], name)
         return await self._store.do(lambda: self._reader.get(digest))
 
     async def get_to_file(self, digest: str, path: Path, name: str = "") -> None:
@@ -193,7 +202,7 @@ class ArtifactStore:
             ArtifactError: it is absent, or its bytes have another digest.
             StorageFullError: the file's disk has no room.
         """
-        await self._tell(digest, name)
+        await self._tell([digest], name)
 
         await self._store.do(lambda: self._reader.get_to_file(digest, path))
 
@@ -206,7 +215,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: it is absent, or damaged.
         """
-        await self._tell(digest, "")
+        await self._tell([digest], "")
         return await self._store.do(lambda: self.range_now(digest, start, end))
 
     async def size(self, digest: str) -> int:
@@ -380,9 +389,9 @@ class ArtifactStore:
         """``size`` for whoever is in a thread already. Blocks."""
         return self._reader.size(digest)
 
-    async def _tell(self, digest: str, name: str) -> None:
+    async def _tell(self, digests: Sequence[str], name: str) -> None:
         if self._use is not None:
-            await self._use(digest, name)
+            await self._use(digests, name)
 
 
 def _named(path: str) -> str:

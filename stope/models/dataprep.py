@@ -105,7 +105,10 @@ def largest(frames: Iterable[FrameRecord]) -> int:
 
 
 class MaskRecord(Frozen):
-    """Where a frame shows the field: an array of bool; ``share`` is how much of it, 0 to 1."""
+    """Where a frame shows the field: an array of ``stope.vision.background.mask_bits``.
+
+    ``share`` is how much of the frame it is, 0 to 1.
+    """
 
     digest: Digest
     share: float
@@ -141,7 +144,9 @@ class CropRecord(Frozen):
     frame: int
     box: Box
     rectangle: Rectangle
-    digest: Digest = Field(description="of its PNG")
+    digest: Digest = Field(
+        description="of its PNG; of its pixels, before its background is removed"
+    )
     look: tuple[int, ...]
     subject: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -152,6 +152,13 @@ class StepContext(Generic[ConfigT]):
     async def put(self, value: object, name: str = "") -> str:
         """Store a value with a codec, such as a ``Picture``, and return its digest."""
         return await self._values.put(value, name)
+
+    async def put_all(self, values: Iterable[object], name: str = "") -> list[str]:
+        """``put`` for several; their digests, in order.
+
+        What a generator does to make them is done in threads, and the event loop goes on.
+        """
+        return await self._values.put_all(values, name)
 
     async def load(self, digest: str, kind: type[T]) -> T:
         """The value of a digest; from memory where this process made or read it."""

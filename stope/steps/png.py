@@ -24,6 +24,8 @@ def to_png(pixels: np.ndarray[Any, Any]) -> bytes:
     form = _FORMATS[channels, str(pixels.dtype)]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=form)
     coder = av.CodecContext.create("png", "w")
+    # For one picture, threads take longer to start than to work.
+    coder.thread_count = 1
     coder.width, coder.height = frame.width, frame.height
     coder.pix_fmt, coder.time_base = form, Fraction(1, 1)
     packets = [*coder.encode(frame), *coder.encode(None)]

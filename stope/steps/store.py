@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 INLINE_BYTES = 2048
 """A JSON value up to this size stands in the checkpoint itself, where people read it."""
+
+_TOGETHER = 16 << 20
+"""Bytes of encoded values that are stored together: see ``ValueStore.put_all``."""
 
 REFERENCE = "$artifact"
 """The field of a reference that has the artifact's digest."""
@@ -57,7 +60,16 @@ class ValueStore:
         Raises:
             PermanentError: its type has no codec, or it would not come back the same.
         """
-        return (await self._stored(value, name))[0]
+        [digest] = await self.put_all([value], name)
+        return digest
+
+    async def put_all(self, values: Iterable[object], name: str = "") -> list[str]:
+        """``put`` for several; their digests, in order.
+
+        A generator of them runs in threads: to make values there costs no hop of its own. Of many
+        and large ones only a few are in memory at once.
+        """
+        return [digest for digest, _ in await self._stored(values, name)]
 
     async def load(self, digest: str, kind: type[T], name: str = "") -> T:
         """The value of a digest. It must not be changed.
@@ -99,7 +111,7 @@ class ValueStore:
             data = codec.encode(value)
             if len(data) <= INLINE_BYTES and not (isinstance(value, dict) and REFERENCE in value):
                 return value
-        digest, size = await self._stored(value, name)
+        [(digest, size)] = await self._stored([value], name)
         return {REFERENCE: digest, "type": codec.tag, "bytes": size}
 
     async def value(self, name: str, entry: object, kind: type[T]) -> T:
@@ -138,20 +150,17 @@ class ValueStore:
             # It is known to be such a value; whether it is still there for others is not.
             await self._artifacts.get(digest, name)
 
-    async def _stored(self, value: object, name: str) -> tuple[str, int]:
-        codec = _codec(type(value))
-        made: list[tuple[bytes, object]] = []
-
-        def encode() -> bytes:
-            # Together: what is kept in memory is what is stored.
-            data = codec.encode(value)
-            made.append((data, codec.shared(value)))
-            return data
-
-        digest = await self._artifacts.put_made(encode, name)
-        [(data, shared)] = made
-        self._keep(digest, type(value), shared, data)
-        return digest, len(data)
+    async def _stored(self, values: Iterable[object], name: str) -> list[tuple[str, int]]:
+        """Store values; the digest and the size of each."""
+        left, stored = iter(values), list[tuple[str, int]]()
+        while True:
+            batch = _Batch(left)
+            digests = await self._artifacts.put_all(batch.encoded(), name)
+            for digest, (kind, shared, data) in zip(digests, batch.made, strict=True):
+                self._keep(digest, kind, shared, data)
+                stored.append((digest, len(data)))
+            if batch.is_last:
+                return stored
 
     def _keep(self, digest: str, kind: type, shared: object, data: bytes) -> None:
         """Keep a value in memory: as others may have it too, or else encoded."""
@@ -164,6 +173,33 @@ class ValueStore:
         for counts in (self.counts, self._cache.counts):
             counts.from_memory += from_memory
             counts.from_storage += from_storage
+
+
+class _Batch:
+    """Some of the values that are left, as they are encoded.
+
+    Attributes:
+        made: their types, what several may share of them, and the bytes.
+        is_last: whether there are no more of them.
+    """
+
+    def __init__(self, left: Iterator[object]) -> None:
+        self._left = left
+        self.made: list[tuple[type, object, bytes]] = []
+        self.is_last = False
+
+    def encoded(self) -> Iterator[bytes]:
+        """Their bytes. Blocks."""
+        size = 0
+        for value in self._left:
+            codec = _codec(type(value))
+            # Together: what is kept in memory is what is stored.
+            data = codec.encode(value)
+            self.made.append((type(value), codec.shared(value), data))
+            yield data
+            if (size := size + len(data)) >= _TOGETHER:
+                return
+        self.is_last = True
 
 
 def _codec(kind: type) -> Codec[Any]:

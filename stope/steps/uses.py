@@ -7,7 +7,7 @@ need of them, and another run that reads the step's record back needs them as mu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from stope.artifacts import ArtifactStore
 from stope.models.steps import StepRecord, StepUses
@@ -30,9 +30,9 @@ class UsesLog:
         self._store = artifacts
         self.artifacts = artifacts.telling(self._note)
 
-    async def _note(self, digest: str, name: str) -> None:
-        self._digests.add(digest)
-        await self._store.hold(digest, name)
+    async def _note(self, digests: Sequence[str], name: str) -> None:
+        self._digests.update(digests)
+        await self._store.hold(digests, name)
 
     async def stored(self, beside: Iterable[str | None]) -> str:
         """Store the list of what was noted, and return its digest; '' where there is nothing.
@@ -54,7 +54,7 @@ async def hold_uses(artifacts: ArtifactStore, record: StepRecord) -> tuple[str, 
     if not record.uses:
         return ()
     digests = (await artifacts.get_model(record.uses, StepUses)).digests
-    await _each(lambda digest: artifacts.hold(digest, record.step), digests)
+    await artifacts.hold(digests, record.step)
     return digests
 
 
@@ -70,10 +70,6 @@ async def lost_uses(artifacts: ArtifactStore, digests: Sequence[str]) -> list[st
         if not await artifacts.exists(digest):
             lost.append(digest)
 
-    await _each(look, digests)
-    return sorted(lost)
-
-
-async def _each(do: Callable[[str], Awaitable[None]], digests: Sequence[str]) -> None:
     for begin in range(0, len(digests), _AT_ONCE):
-        await asyncio.gather(*map(do, digests[begin : begin + _AT_ONCE]))
+        await asyncio.gather(*map(look, digests[begin : begin + _AT_ONCE]))
+    return sorted(lost)

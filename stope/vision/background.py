@@ -111,3 +111,19 @@ def background_mask(image: Image, field: FieldColour) -> Mask:
         is_hue = (hue >= field.low) | (hue <= field.high)
     mask = is_hue & (saturation >= field.saturation) & (value >= field.value)
     return np.asarray(cv2.medianBlur(mask.astype(np.uint8), 5), dtype=np.bool_)
+
+
+def mask_bits(mask: Mask) -> npt.NDArray[np.uint8]:
+    """A mask as it is stored: eight pixels of a row in a byte, shape ``(height, width / 8)``.
+
+    An eighth to take the digest of, and to keep in memory.
+    """
+    bits = np.packbits(mask, axis=1)
+    # What nobody can change, nobody has to copy.
+    bits.flags.writeable = False
+    return bits
+
+
+def mask_of(bits: npt.NDArray[np.uint8], width: int) -> Mask:
+    """The mask that ``mask_bits`` was given, of so many columns."""
+    return np.unpackbits(bits, axis=1, count=width).view(np.bool_)

@@ -43,7 +43,7 @@ _SPLIT = ("by", "validation", "seed")
 
 PIPELINE = StepPipeline(
     name="dataprep",
-    version=2,
+    version=3,
     config=DataPrepConfig,
     steps=(
         Step(

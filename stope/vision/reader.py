@@ -44,7 +44,10 @@ _BAD_PACKETS = 100
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A decoded frame, upright, and when it is shown: seconds of the video's own time."""
+    """A decoded frame, upright, and when it is shown: seconds of the video's own time.
+
+    The image cannot be written to.
+    """
 
     image: Image
     time: float
@@ -253,8 +256,10 @@ class VideoReader:
         image = frame.to_ndarray(format="rgb24")
         # The angle is counter-clockwise, as NumPy's turns are.
         turns = round(frame.rotation / 90) % 4
-        upright = np.ascontiguousarray(np.rot90(image, turns))
-        return TimedFrame(upright.astype(np.uint8, copy=False), float(pts * self._base), pts)
+        upright = np.ascontiguousarray(np.rot90(image, turns)).astype(np.uint8, copy=False)
+        # What nobody can change, nobody has to copy.
+        upright.flags.writeable = False
+        return TimedFrame(upright, float(pts * self._base), pts)
 
 
 def _pts(frame: VideoFrame, location: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -65,6 +66,23 @@ async def test_the_same_bytes_are_one_object(store: ArtifactStore) -> None:
     digests += await asyncio.gather(*(store.put(DATA) for _ in range(4)))
     assert sorted(set(digests)) == await digests_in(store)
     assert len(set(digests)) == 2
+
+
+async def test_several_are_told_of_at_once_and_before_any_of_them_is_there(
+    store: ArtifactStore,
+) -> None:
+    told: list[tuple[list[str], str]] = []
+
+    async def use(digests: Sequence[str], name: str) -> None:
+        assert await digests_in(store) == []
+        told.append((list(digests), name))
+
+    contents = [DATA, b"", b"other", DATA]
+    digests = await store.telling(use).put_all(contents, "page", durable=True)
+
+    assert digests == [digest_bytes(content) for content in contents]
+    assert told == [(digests, "page")]
+    assert [await store.get(digest) for digest in digests] == contents
 
 
 async def test_damaged_bytes_are_never_given_out_and_storing_them_again_mends_them(
@@ -151,7 +169,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_not_published(
     body = tmp_path / "body"
     body.write_bytes(NOISE)
 
-    async def change(_digest: str, _name: str) -> None:
+    async def change(_digests: Sequence[str], _name: str) -> None:
         body.write_bytes(NOISE[:-1] + b"!")
 
     with pytest.raises(InputError, match="changed while it was stored"):

@@ -113,8 +113,9 @@ class Home:
         return run_id
 
     def of_run(self, run_id: str) -> ArtifactStore:
-        async def use(digest: str, name: str) -> None:
-            await RunUses(self.database).note(run_id, ARTIFACT, [Use(digest, name)])
+        async def use(digests: Sequence[str], name: str) -> None:
+            noted = [Use(digest, name) for digest in digests]
+            await RunUses(self.database).note(run_id, ARTIFACT, noted)
 
         return self.artifacts.telling(use)
 

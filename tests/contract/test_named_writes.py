@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -117,7 +117,7 @@ async def test_a_write_says_what_became_of_the_last_one(
     assert await store.read_named(name) == b"c"
 
 
-async def _nobody(_digest: str, _name: str) -> None:
+async def _nobody(_digests: Sequence[str], _name: str) -> None:
     """Nobody is told."""
 
 

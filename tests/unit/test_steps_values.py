@@ -6,8 +6,10 @@ import asyncio
 import json
 import math
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +20,7 @@ from stope.artifacts import ArtifactStore
 from stope.errors import ArtifactError, PermanentError, UsageError
 from stope.identity import canonical_json
 from stope.models.frozen import Frozen
-from stope.steps import json_text
+from stope.steps import json_text, store
 from stope.steps.cache import ContextCache
 from stope.steps.codecs import Codec, JsonCodec, codec_of, register
 from stope.steps.json_text import from_json, is_longer, json_pieces
@@ -423,3 +425,44 @@ def test_memory_is_bounded_and_gives_up_what_was_used_longest_ago() -> None:
     cache.keep("d0", str, "value 0", 60)
     assert (len(cache), cache.bytes) == (2, 100)
     assert cache.find("d0", bytes) is None
+
+
+async def test_values_that_are_made_in_a_thread_are_stored_in_their_order(
+    storage: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_TOGETHER", 300)
+    threads: set[int] = set()
+
+    def made() -> Iterator[object]:
+        for number in range(9):
+            threads.add(threading.get_ident())
+            yield np.full(100, number, np.uint8) if number % 2 else {"number": number}
+
+    values = fresh(storage)
+    digests = await values.put_all(made())
+
+    assert threading.get_ident() not in threads
+    assert len(set(digests)) == len(digests) == 9
+    for reader in (values, fresh(storage)):
+        for number, digest in enumerate(digests):
+            if number % 2:
+                array = await reader.load(digest, np.ndarray)
+                assert array.tolist() == [number] * 100
+            else:
+                assert await reader.load(digest, dict) == {"number": number}
+    assert await values.put_all([]) == []
+
+
+async def test_when_one_of_several_values_cannot_be_made_none_is_stored(
+    storage: CountingStore,
+) -> None:
+    def made() -> Iterator[object]:
+        yield np.full(3, 0.125)
+        raise UsageError("There is no second one.")
+
+    before = {found.digest async for found in storage.stored()}
+    with pytest.raises(UsageError, match="no second one"):
+        await fresh(storage).put_all(made())
+    with pytest.raises(PermanentError, match="no codec for PosixPath"):
+        await fresh(storage).put_all([b"first of two", Path("second")])
+    assert {found.digest async for found in storage.stored()} == before

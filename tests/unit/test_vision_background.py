@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from stope.vision.background import background_mask, count_colours, dominant_colour
+from stope.vision.background import (
+    background_mask,
+    count_colours,
+    dominant_colour,
+    mask_bits,
+    mask_of,
+)
 from tests.videos import field, panned, plain
 
 
@@ -50,3 +57,16 @@ def test_colours_of_several_frames_add_up() -> None:
 
     assert both is not None
     assert 0.6 < both.share < 0.7
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 161])
+def test_a_mask_comes_back_from_its_bits(width: int) -> None:
+    mask = np.random.default_rng(width).integers(0, 2, (5, width)).astype(bool)
+
+    bits = mask_bits(mask)
+
+    assert bits.nbytes == 5 * -(-width // 8)
+    assert not bits.flags.writeable
+    back = mask_of(bits, width)
+    assert back.dtype == np.bool_
+    np.testing.assert_array_equal(back, mask)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stope.models.dataprep import (
     Background,
@@ -19,8 +20,14 @@ from stope.models.dataprep import (
 from stope.models.vision import FieldColour
 from stope.steps.context import StepContext
 from stope.units import Unit
-from stope.vision.background import ColourCount, background_mask, count_colours, dominant_colour
-from stope.vision.image import Image, Mask
+from stope.vision.background import (
+    ColourCount,
+    background_mask,
+    count_colours,
+    dominant_colour,
+    mask_bits,
+)
+from stope.vision.image import Image
 from stope.vision.memory import at_once
 from stope.vision.steps.holding import hold
 
@@ -76,8 +83,8 @@ async def _masks(
     async def cover(unit: Unit[tuple[FrameRecord, FieldColour]]) -> MaskRecord:
         frame, field = unit.item
         pixels = await step.load(frame.digest, np.ndarray)
-        mask, share = await asyncio.to_thread(_covered, pixels, field)
-        return MaskRecord(digest=await step.put(mask), share=share)
+        bits, share = await asyncio.to_thread(_covered, pixels, field)
+        return MaskRecord(digest=await step.put(bits), share=share)
 
     units: list[Unit[tuple[FrameRecord, FieldColour]]] = []
     for frame in frames:
@@ -90,7 +97,7 @@ async def _masks(
     return tuple(covered.outputs.get(f"mask_{frame.id}") for frame in frames)
 
 
-def _covered(pixels: Image, field: FieldColour) -> tuple[Mask, float]:
+def _covered(pixels: Image, field: FieldColour) -> tuple[NDArray[np.uint8], float]:
     """Where a frame shows the field, and how much of it does: 0 to 1."""
     mask = background_mask(pixels, field)
-    return mask, round(float(mask.mean()), 6)
+    return mask_bits(mask), round(np.count_nonzero(mask) / mask.size, 6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -30,6 +30,7 @@ from stope.steps.context import StepContext
 from stope.steps.values import Picture
 from stope.units import Unit
 from stope.vision.augment import AUGMENT_VERSION, augmented, plan_augmentations
+from stope.vision.background import mask_of
 from stope.vision.crops import crop_rectangle, cut, without_background
 from stope.vision.image import Image, Mask
 from stope.vision.memory import AUGMENTED, at_once
@@ -55,21 +56,32 @@ async def extract_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, objec
     async def do(unit: Unit[_Cut]) -> FrameCrops:
         place, frame, boxes = unit.item
         pixels = await step.load(frame.digest, np.ndarray)
-        crops: list[CropRecord] = []
-        for number, box in enumerate(boxes, start=1):
-            rectangle = crop_rectangle(box, frame.width, frame.height, margin)
-            picture = cut(pixels, rectangle)
-            crops.append(
+        rectangles = [crop_rectangle(box, frame.width, frame.height, margin) for box in boxes]
+        looks: list[Look] = []
+
+        def cut_out() -> Iterator[Image]:
+            for rectangle in rectangles:
+                crop = cut(pixels, rectangle)
+                looks.append(look_of(crop))
+                yield crop
+
+        # As arrays: they become pictures when their background is known.
+        digests = await step.put_all(cut_out())
+        return FrameCrops(
+            crops=tuple(
                 CropRecord(
                     id=f"{frame.id}_{number:02d}",
                     frame=place,
                     box=box,
                     rectangle=rectangle,
-                    digest=await step.put(Picture(picture)),
-                    look=await asyncio.to_thread(look_of, picture),
+                    digest=digest,
+                    look=look,
+                )
+                for number, (box, rectangle, digest, look) in enumerate(
+                    zip(boxes, rectangles, digests, looks, strict=True), start=1
                 )
             )
-        return FrameCrops(crops=tuple(crops))
+        )
 
     units = [
         step.unit(frame.id, (place, frame, seen.boxes), place, frame, seen)
@@ -106,48 +118,44 @@ def _with_subjects(crops: Sequence[CropRecord], frames: Sequence[FrameRecord]) -
 
 
 async def remove_crop_background(step: StepContext[DataPrepConfig]) -> Mapping[str, object]:
-    """Make transparent what of a crop is background; where none is known, it stays as it is."""
+    """Make pictures of the crops, transparent where they show background, as far as it is known."""
     frames = (await step.need("frames", Frames)).frames
     masks = (await step.need("backgrounds", Backgrounds)).masks
     crops = (await step.need("crops", Crops)).crops
 
-    async def do(unit: Unit[tuple[Digest, list[CropRecord]]]) -> Digests:
+    async def do(unit: Unit[tuple[Digest | None, list[CropRecord]]]) -> Digests:
         mask_digest, of_frame = unit.item
-        mask = await step.load(mask_digest, np.ndarray)
-        made: list[Digest] = []
-        for crop in of_frame:
-            picture = (await step.load(crop.digest, Picture)).pixels
-            bare = await asyncio.to_thread(_bare, picture, mask, crop)
-            made.append(await step.put(Picture(bare)))
-        return Digests(digests=tuple(made))
+        cuts = [await step.load(crop.digest, np.ndarray) for crop in of_frame]
+        bits = None if mask_digest is None else await step.load(mask_digest, np.ndarray)
 
-    units: list[Unit[tuple[Digest, list[CropRecord]]]] = []
+        def bare() -> Iterator[Picture]:
+            mask = None if bits is None else mask_of(bits, frames[of_frame[0].frame].width)
+            for pixels, crop in zip(cuts, of_frame, strict=True):
+                yield Picture(pixels if mask is None else _bare(pixels, mask, crop))
+
+        return Digests(digests=tuple(await step.put_all(bare())))
+
+    units: list[Unit[tuple[Digest | None, list[CropRecord]]]] = []
     for place, group in groupby(crops, key=lambda crop: crop.frame):
         mask, of_frame = masks[place], list(group)
-        if mask is not None:
-            cuts = [(crop.digest, crop.rectangle) for crop in of_frame]
-            units.append(step.unit(frames[place].id, (mask.digest, of_frame), mask.digest, cuts))
+        digest = None if mask is None else mask.digest
+        cuts = [(crop.digest, crop.rectangle) for crop in of_frame]
+        units.append(step.unit(frames[place].id, (digest, of_frame), digest, cuts))
     done = await step.run_units(units, do, output=Digests, concurrency=at_once(largest(frames)))
-    bare_of: dict[str, Digest] = {}
-    for unit in units:
-        if unit.id in done.outputs:
-            ids = [crop.id for crop in unit.item[1]]
-            bare_of |= dict(zip(ids, done.outputs[unit.id].digests, strict=True))
+    cutouts = [
+        crop.model_copy(update={"digest": digest})
+        for unit in units
+        if unit.id in done.outputs
+        for crop, digest in zip(unit.item[1], done.outputs[unit.id].digests, strict=True)
+    ]
     if done.reused:
-        await hold(step, bare_of.values(), "cutout")
-    step.metadata["cut_out"] = len(bare_of)
-    return {
-        "cutouts": Crops(
-            crops=tuple(
-                crop.model_copy(update={"digest": bare_of.get(crop.id, crop.digest)})
-                for crop in crops
-            )
-        )
-    }
+        await hold(step, (crop.digest for crop in cutouts), "cutout")
+    step.metadata["cut_out"] = sum(masks[crop.frame] is not None for crop in cutouts)
+    return {"cutouts": Crops(crops=tuple(cutouts))}
 
 
-def _bare(picture: Image, mask: Mask, crop: CropRecord) -> Image:
-    return without_background(picture, cut(mask, crop.rectangle))
+def _bare(pixels: Image, mask: Mask, crop: CropRecord) -> Image:
+    return without_background(pixels, cut(mask, crop.rectangle))
 
 
 async def augment_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, object]:
@@ -161,13 +169,13 @@ async def augment_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, objec
     async def do(unit: Unit[tuple[CropRecord, tuple[Augmentation, ...]]]) -> CropImages:
         crop, planned = unit.item
         picture = (await step.load(crop.digest, Picture)).pixels
-        images: list[AugmentedImage] = []
-        for augmentation in planned:
-            made = await asyncio.to_thread(augmented, picture, augmentation)
-            images.append(
-                AugmentedImage(augmentation=augmentation, digest=await step.put(Picture(made)))
+        digests = await step.put_all(Picture(augmented(picture, each)) for each in planned)
+        return CropImages(
+            images=tuple(
+                AugmentedImage(augmentation=augmentation, digest=digest)
+                for augmentation, digest in zip(planned, digests, strict=True)
             )
-        return CropImages(images=tuple(images))
+        )
 
     units = [
         step.unit(crop.id, (crop, planned), AUGMENT_VERSION, crop.digest, list(planned))
