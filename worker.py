@@ -56,7 +56,7 @@ WORKFLOWS = (
 DRAIN_TIMEOUT = timedelta(minutes=20)
 """How long units in flight may take after SIGTERM; a second signal ends the wait."""
 
-HEARTBEAT_THROTTLE = timedelta(milliseconds=200)
+HEARTBEAT_THROTTLE = timedelta(milliseconds=500)
 """The SDK would hold heartbeats back for up to a minute; ours are small, and people watch them."""
 
 BUILD_ID = f"stope-{__version__}"
