@@ -91,13 +91,8 @@ class StepRun:
         records: dict[str, StepRecord],
         keys: dict[str, str],
         live: dict[str, StepSummary] | None = None,
-        *,
-        wait: bool = True,
     ) -> None:
-        """Write the checkpoint: what is over, and what is at work.
-
-        Without ``wait`` its file is written while the work goes on.
-        """
+        """Write the checkpoint: what is over, and what is at work."""
         checkpoint = checkpoint_of(
             self.job,
             self.run,
@@ -108,7 +103,7 @@ class StepRun:
             notices=self.notices,
         )
         checkpoint.steps_summary = checkpoint.steps_summary | (live or {})
-        await self._file.write(checkpoint, wait=wait)
+        await self._file.write(checkpoint)
 
 
 def _shown(run: JobRun, pipeline: StepPipeline, run_guid: str) -> StepCheckpoint:

@@ -125,7 +125,7 @@ class StepActivities:
             started_at=work.started_at,
             attempt=work.context.attempt,
         )
-        await at.write(records, at.place.keys, {work.context.step: summary}, wait=False)
+        await at.write(records, at.place.keys, {work.context.step: summary})
         try:
             with backing_off(work):
                 return await work.record()

@@ -16,8 +16,8 @@ Item = TypeVar("Item")
 
 MOST_AHEAD = 16
 AHEAD_SECONDS = 1.0
-"""Leases are taken for so many units in one statement, or for as many as are done in so long: quick
-units would cost more to lease than to do, and slow ones are left to others."""
+"""Leases are taken for so many units in one statement, or for as many as one slot does in so long:
+quick units would cost more to lease than to do, and slow ones are left to others."""
 
 
 class UnitQueue(Generic[Item]):

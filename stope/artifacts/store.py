@@ -6,6 +6,7 @@ content, whatever the stored form.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -132,14 +133,16 @@ class ArtifactStore:
     ) -> list[str]:
         """``put`` for several at once, which have to fit into memory; their digests, in order.
 
-        A generator of them runs in the thread that takes their digests, and what it raises is
-        raised here: nothing is stored then.
+        A generator of them runs in the thread that takes their digests, which is none of those that
+        wait for stores. What it raises is raised here, and nothing is stored.
         """
 
         def prepare() -> list[tuple[str, bytes]]:
             return [(digest_bytes(data), packed(data)) for data in contents]
 
-        bodies = await in_thread(prepare)
+        bodies = await asyncio.to_thread(prepare)
+        if not bodies:
+            return []
         digests = [digest for digest, _ in bodies]
         await self._tell(digests, name)
         store = self._store
@@ -182,8 +185,12 @@ class ArtifactStore:
         await store.do(lambda: store.patience.call(send))
         return facts.digest
 
-    async def hold(self, digests: Sequence[str], name: str = "") -> None:
-        """Note that artifacts are needed, without reading them: a unit that was kept names them."""
+    async def hold(self, digest: str, name: str = "") -> None:
+        """Note that an artifact is needed, without reading it: a unit that was kept names it."""
+        await self._tell([digest], name)
+
+    async def hold_all(self, digests: Sequence[str], name: str = "") -> None:
+        """``hold`` for several."""
         await self._tell(digests, name)
 
     async def get(self, digest: str, name: str = "") -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import select
 
@@ -15,6 +16,9 @@ UNIT = "unit"
 ARTIFACT = "artifact"
 ANY = "any"
 """The one use of a run from before uses were noted: anything that was made before it ended."""
+
+_NOTED_TOGETHER = 1000
+"""Uses in one transaction: other writers wait for it."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ class RunUses:
 
     async def note(self, run_id: str, kind: str, uses: Iterable[Use]) -> None:
         """Note what a run needs from now on; noting it again changes nothing."""
-        await self._database.insert_new(
-            run_use,
-            [{"run_id": run_id, "kind": kind, "key": use.key, "name": use.name} for use in uses],
-        )
+        left, same = iter(uses), {"run_id": run_id, "kind": kind}
+        while some := list(islice(left, _NOTED_TOGETHER)):
+            rows = [same | {"key": use.key, "name": use.name} for use in some]
+            await self._database.insert_new(run_use, rows)
 
     async def of_run(self, run_id: str, kind: str) -> list[Use]:
         """What a run needs of a kind, by name."""

@@ -156,7 +156,8 @@ class StepContext(Generic[ConfigT]):
     async def put_all(self, values: Iterable[object], name: str = "") -> list[str]:
         """``put`` for several; their digests, in order.
 
-        What a generator does to make them is done in threads, and the event loop goes on.
+        What a generator does to make them is done in threads, and the event loop goes on. Some
+        megabytes of them are stored together; what was stored before it raised stays.
         """
         return await self._values.put_all(values, name)
 

@@ -6,7 +6,8 @@ import asyncio
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from operator import length_hint
+from typing import Any, Self, TypeVar, cast
 
 from stope.artifacts import ArtifactStore
 from stope.errors import ArtifactError, PermanentError
@@ -19,8 +20,8 @@ T = TypeVar("T")
 INLINE_BYTES = 2048
 """A JSON value up to this size stands in the checkpoint itself, where people read it."""
 
-_TOGETHER = 16 << 20
-"""Bytes of encoded values that are stored together: see ``ValueStore.put_all``."""
+_TOGETHER = 4 << 20
+"""Bytes of values that are stored together: see ``ValueStore.put_all``."""
 
 REFERENCE = "$artifact"
 """The field of a reference that has the artifact's digest."""
@@ -66,8 +67,9 @@ class ValueStore:
     async def put_all(self, values: Iterable[object], name: str = "") -> list[str]:
         """``put`` for several; their digests, in order.
 
-        A generator of them runs in threads: to make values there costs no hop of its own. Of many
-        and large ones only a few are in memory at once.
+        A generator of them runs in threads, one after another: to make values there costs no hop of
+        its own. Some megabytes of them are stored together, so that few are in memory at once; what
+        was stored before the generator raised stays.
         """
         return [digest for digest, _ in await self._stored(values, name)]
 
@@ -93,7 +95,8 @@ class ValueStore:
 
         value, shared = await asyncio.to_thread(decode)
         self._count(from_storage=1)
-        self._keep(digest, kind, shared, data)
+        made = _Made.of(kind, shared, data)
+        self._cache.keep(digest, kind, made.kept, made.weight)
         return cast("T", value if shared is None else shared)
 
     async def entry(self, name: str, value: object, kind: type) -> object:
@@ -155,19 +158,16 @@ class ValueStore:
         left, stored = iter(values), list[tuple[str, int]]()
         while True:
             batch = _Batch(left)
-            digests = await self._artifacts.put_all(batch.encoded(), name)
-            for digest, (kind, shared, data) in zip(digests, batch.made, strict=True):
-                self._keep(digest, kind, shared, data)
-                stored.append((digest, len(data)))
+            try:
+                digests = await self._artifacts.put_all(batch.encoded(), name)
+            except asyncio.CancelledError:
+                batch.is_given_up = True
+                raise
+            for digest, made in zip(digests, batch.made, strict=True):
+                self._cache.keep(digest, made.kind, made.kept, made.weight)
+                stored.append((digest, made.size))
             if batch.is_last:
                 return stored
-
-    def _keep(self, digest: str, kind: type, shared: object, data: bytes) -> None:
-        """Keep a value in memory: as others may have it too, or else encoded."""
-        if shared is None:
-            self._cache.keep(digest, kind, _Encoded(data), len(data))
-        else:
-            self._cache.keep(digest, kind, shared, _codec(kind).weight(shared, len(data)))
 
     def _count(self, *, from_memory: int = 0, from_storage: int = 0) -> None:
         for counts in (self.counts, self._cache.counts):
@@ -175,18 +175,41 @@ class ValueStore:
             counts.from_storage += from_storage
 
 
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A value that was encoded, and what memory keeps of it.
+
+    ``kept`` is what others may have too, or else the encoded bytes, and takes ``weight`` bytes;
+    ``size`` is how many were encoded.
+    """
+
+    kind: type
+    kept: object
+    weight: int
+    size: int
+
+    @classmethod
+    def of(cls, kind: type, shared: object, data: bytes) -> Self:
+        """One that may be shared; None: it may not."""
+        if shared is None:
+            return cls(kind, _Encoded(data), len(data), len(data))
+        return cls(kind, shared, _codec(kind).weight(shared, len(data)), len(data))
+
+
 class _Batch:
     """Some of the values that are left, as they are encoded.
 
     Attributes:
-        made: their types, what several may share of them, and the bytes.
+        made: those that have been.
         is_last: whether there are no more of them.
+        is_given_up: set to make no more.
     """
 
     def __init__(self, left: Iterator[object]) -> None:
         self._left = left
-        self.made: list[tuple[type, object, bytes]] = []
+        self.made: list[_Made] = []
         self.is_last = False
+        self.is_given_up = False
 
     def encoded(self) -> Iterator[bytes]:
         """Their bytes. Blocks."""
@@ -195,9 +218,13 @@ class _Batch:
             codec = _codec(type(value))
             # Together: what is kept in memory is what is stored.
             data = codec.encode(value)
-            self.made.append((type(value), codec.shared(value), data))
+            made = _Made.of(type(value), codec.shared(value), data)
+            self.made.append(made)
             yield data
-            if (size := size + len(data)) >= _TOGETHER:
+            size += max(made.size, made.weight)
+            if self.is_given_up or size >= _TOGETHER:
+                # A list says how much of it is left.
+                self.is_last = length_hint(self._left, 1) == 0
                 return
         self.is_last = True
 

@@ -32,7 +32,7 @@ class UsesLog:
 
     async def _note(self, digests: Sequence[str], name: str) -> None:
         self._digests.update(digests)
-        await self._store.hold(digests, name)
+        await self._store.hold_all(digests, name)
 
     async def stored(self, beside: Iterable[str | None]) -> str:
         """Store the list of what was noted, and return its digest; '' where there is nothing.
@@ -54,7 +54,7 @@ async def hold_uses(artifacts: ArtifactStore, record: StepRecord) -> tuple[str, 
     if not record.uses:
         return ()
     digests = (await artifacts.get_model(record.uses, StepUses)).digests
-    await artifacts.hold(digests, record.step)
+    await artifacts.hold_all(digests, record.step)
     return digests
 
 

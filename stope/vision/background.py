@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from stope.models.frozen import Frozen
-from stope.models.vision import FieldColour
+from stope.models.vision import FieldColour, Rectangle
 from stope.vision.image import Image, Mask, fitted, hsv
 
 _HUES = 180
@@ -124,6 +124,8 @@ def mask_bits(mask: Mask) -> npt.NDArray[np.uint8]:
     return bits
 
 
-def mask_of(bits: npt.NDArray[np.uint8], width: int) -> Mask:
-    """The mask that ``mask_bits`` was given, of so many columns."""
-    return np.unpackbits(bits, axis=1, count=width).view(np.bool_)
+def mask_part(bits: npt.NDArray[np.uint8], rectangle: Rectangle) -> Mask:
+    """A part of the mask that ``mask_bits`` was given."""
+    x, y, width, height = rectangle
+    rows = np.unpackbits(bits[y : y + height], axis=1, count=x + width)
+    return rows[:, x:].view(np.bool_)

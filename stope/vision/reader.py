@@ -257,6 +257,9 @@ class VideoReader:
         # The angle is counter-clockwise, as NumPy's turns are.
         turns = round(frame.rotation / 90) % 4
         upright = np.ascontiguousarray(np.rot90(image, turns)).astype(np.uint8, copy=False)
+        if frame.format.name == "rgb24":
+            # It may lie in memory of the decoder's, which is not ours to keep.
+            upright = upright.copy()
         # What nobody can change, nobody has to copy.
         upright.flags.writeable = False
         return TimedFrame(upright, float(pts * self._base), pts)

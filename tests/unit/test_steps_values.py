@@ -8,7 +8,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -451,6 +451,61 @@ async def test_values_that_are_made_in_a_thread_are_stored_in_their_order(
             else:
                 assert await reader.load(digest, dict) == {"number": number}
     assert await values.put_all([]) == []
+
+
+async def test_a_value_as_large_as_a_batch_is_stored_in_one_go(
+    storage: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_TOGETHER", 300)
+    told: list[int] = []
+
+    async def use(digests: Sequence[str], _name: str) -> None:
+        told.append(len(digests))
+
+    values = ValueStore(storage.telling(use), ContextCache())
+    large = [np.full(400, number, np.uint8) for number in (1, 2)]
+    await values.put(large[0])
+    assert told == [1]
+    await values.put_all(large)
+    assert told == [1, 1, 1]
+
+
+class WatchedStore(ArtifactStore):
+    """A store in memory that says when it has been given all that it will be."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://")
+        self.ended = threading.Event()
+
+    async def put_all(
+        self, contents: Iterable[bytes], name: str = "", *, durable: bool = False
+    ) -> list[str]:
+        def watched() -> Iterator[bytes]:
+            yield from contents
+            self.ended.set()
+
+        return await super().put_all(watched(), name, durable=durable)
+
+
+async def test_what_is_given_up_makes_no_more_values() -> None:
+    begun, go_on, made = threading.Event(), threading.Event(), list[int]()
+    storage = WatchedStore()
+
+    def values() -> Iterator[object]:
+        for number in range(50):
+            made.append(number)
+            begun.set()
+            go_on.wait(30)
+            yield np.full(3, number)
+
+    putting = asyncio.create_task(fresh(storage).put_all(values()))
+    assert await asyncio.to_thread(begun.wait, 30)
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    go_on.set()
+    assert await asyncio.to_thread(storage.ended.wait, 30)
+    assert made == [0]
 
 
 async def test_when_one_of_several_values_cannot_be_made_none_is_stored(

@@ -10,8 +10,9 @@ from stope.vision.background import (
     count_colours,
     dominant_colour,
     mask_bits,
-    mask_of,
+    mask_part,
 )
+from stope.vision.crops import cut
 from tests.videos import field, panned, plain
 
 
@@ -60,13 +61,18 @@ def test_colours_of_several_frames_add_up() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9, 161])
-def test_a_mask_comes_back_from_its_bits(width: int) -> None:
-    mask = np.random.default_rng(width).integers(0, 2, (5, width)).astype(bool)
+def test_any_part_of_a_mask_comes_back_from_its_bits(width: int) -> None:
+    chance = np.random.default_rng(width)
+    mask = chance.integers(0, 2, (5, width)).astype(bool)
 
     bits = mask_bits(mask)
 
     assert bits.nbytes == 5 * -(-width // 8)
     assert not bits.flags.writeable
-    back = mask_of(bits, width)
-    assert back.dtype == np.bool_
-    np.testing.assert_array_equal(back, mask)
+    whole = mask_part(bits, (0, 0, width, 5))
+    assert whole.dtype == np.bool_
+    np.testing.assert_array_equal(whole, mask)
+    for _ in range(20):
+        x, y = int(chance.integers(width)), int(chance.integers(5))
+        part = x, y, int(chance.integers(1, width - x + 1)), int(chance.integers(1, 6 - y))
+        np.testing.assert_array_equal(mask_part(bits, part), cut(mask, part))

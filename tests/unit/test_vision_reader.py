@@ -32,6 +32,20 @@ def test_every_pixel_and_time_is_the_one_that_was_encoded(tmp_path: Path) -> Non
             np.testing.assert_array_equal(taken.image, frames[number])
 
 
+@pytest.mark.parametrize("name", ["squares.mov", "squares.mkv"])
+def test_frames_are_kept_as_they_were_and_cannot_be_changed(tmp_path: Path, name: str) -> None:
+    frames = numbered(40)
+    video = lossless(tmp_path / name, frames, rate=10)
+
+    with VideoReader(video) as reader:
+        taken = [reader.at(number / 10).image for number in range(len(frames))]
+
+    for image, frame in zip(taken, frames, strict=True):
+        np.testing.assert_array_equal(image, frame)
+        with pytest.raises(ValueError, match="read-only"):
+            image[0, 0] = 0
+
+
 def test_between_key_frames_the_frame_shown_then_is_found(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", numbered(60), options={"g": "25", "bf": "2", "crf": "1"})
 

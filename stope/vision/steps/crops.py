@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stope.models.dataprep import (
     Augmented,
@@ -30,10 +31,10 @@ from stope.steps.context import StepContext
 from stope.steps.values import Picture
 from stope.units import Unit
 from stope.vision.augment import AUGMENT_VERSION, augmented, plan_augmentations
-from stope.vision.background import mask_of
+from stope.vision.background import mask_part
 from stope.vision.crops import crop_rectangle, cut, without_background
-from stope.vision.image import Image, Mask
-from stope.vision.memory import AUGMENTED, at_once
+from stope.vision.image import Image
+from stope.vision.memory import AUGMENTED, at_once, in_parts
 from stope.vision.sets import group_of, sets_of
 from stope.vision.steps.holding import hold
 from stope.vision.subjects import Look, link_subjects, look_of
@@ -118,22 +119,22 @@ def _with_subjects(crops: Sequence[CropRecord], frames: Sequence[FrameRecord]) -
 
 
 async def remove_crop_background(step: StepContext[DataPrepConfig]) -> Mapping[str, object]:
-    """Make pictures of the crops, transparent where they show background, as far as it is known."""
+    """Make pictures of the crops, transparent where they show background, as far as it is known.
+
+    A crop that cannot be made into one is a gap, and in no set.
+    """
     frames = (await step.need("frames", Frames)).frames
     masks = (await step.need("backgrounds", Backgrounds)).masks
     crops = (await step.need("crops", Crops)).crops
 
     async def do(unit: Unit[tuple[Digest | None, list[CropRecord]]]) -> Digests:
         mask_digest, of_frame = unit.item
-        cuts = [await step.load(crop.digest, np.ndarray) for crop in of_frame]
         bits = None if mask_digest is None else await step.load(mask_digest, np.ndarray)
-
-        def bare() -> Iterator[Picture]:
-            mask = None if bits is None else mask_of(bits, frames[of_frame[0].frame].width)
-            for pixels, crop in zip(cuts, of_frame, strict=True):
-                yield Picture(pixels if mask is None else _bare(pixels, mask, crop))
-
-        return Digests(digests=tuple(await step.put_all(bare())))
+        made: list[Digest] = []
+        for some in in_parts(of_frame, lambda crop: crop.rectangle[2] * crop.rectangle[3]):
+            cuts = [(await step.load(crop.digest, np.ndarray), crop) for crop in some]
+            made += await step.put_all(_pictures(cuts, bits))
+        return Digests(digests=tuple(made))
 
     units: list[Unit[tuple[Digest | None, list[CropRecord]]]] = []
     for place, group in groupby(crops, key=lambda crop: crop.frame):
@@ -154,8 +155,15 @@ async def remove_crop_background(step: StepContext[DataPrepConfig]) -> Mapping[s
     return {"cutouts": Crops(crops=tuple(cutouts))}
 
 
-def _bare(pixels: Image, mask: Mask, crop: CropRecord) -> Image:
-    return without_background(pixels, cut(mask, crop.rectangle))
+def _pictures(
+    cuts: Iterable[tuple[Image, CropRecord]], bits: NDArray[np.uint8] | None
+) -> Iterator[Picture]:
+    """The pictures of crops of a frame, freed of what its mask shows."""
+    for pixels, crop in cuts:
+        if bits is None:
+            yield Picture(pixels)
+        else:
+            yield Picture(without_background(pixels, mask_part(bits, crop.rectangle)))
 
 
 async def augment_crops(step: StepContext[DataPrepConfig]) -> Mapping[str, object]:

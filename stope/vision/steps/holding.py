@@ -15,4 +15,4 @@ async def hold(step: StepContext[DataPrepConfig], digests: Iterable[Digest], wha
     What an attempt of this run has put or read is noted already; what units name that an earlier
     run made is not.
     """
-    await step.artifacts.hold(list(dict.fromkeys(digests)), what)
+    await step.artifacts.hold_all(list(dict.fromkeys(digests)), what)
