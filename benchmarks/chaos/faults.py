@@ -147,13 +147,14 @@ def short_plans(dice: random.Random) -> tuple[Plan, Plan]:
         Plan(
             (*stages[::2], *others[:1], Fault(Kind.ARTIFACTS_FULL, at.ARTIFACT)),
             (*_KILLS[::2], _ZOMBIES[0], Fault(Kind.RECORDS_FULL), Fault(Kind.SERVER)),
-            (Fault(Kind.DRAIN), Fault(Kind.KILL_ANYWHERE)),
+            (Fault(Kind.KILL_ANYWHERE),),
             tuple(Trouble),
         ),
         Plan(
             (*stages[1::2], *others[1:]),
             (*_KILLS[1::2], Fault(Kind.FREEZE), Fault(Kind.POSTGRES), Fault(Kind.TWICE)),
-            (Fault(Kind.BOTH),),
+            # Others do the rest while a worker drains, perhaps all of it: that comes last.
+            (Fault(Kind.BOTH), Fault(Kind.DRAIN)),
             (),
         ),
     )

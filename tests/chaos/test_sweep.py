@@ -18,7 +18,7 @@ from benchmarks.chaos.sweep import Sweep, Sweeper
 from benchmarks.chaos.trouble import Trouble
 
 SEED = 1
-SEGMENTS = 60
+SEGMENTS = 80
 
 pytestmark = pytest.mark.slow
 
